@@ -1,0 +1,170 @@
+//! svcd(8): its flags, and what it takes and gives beside them.
+
+use svc::supervisor::flags::FLAGS;
+
+use super::page::Page;
+
+pub fn page() -> String {
+    let mut page = Page::new(
+        "svcd",
+        "8",
+        "the supervisor of svc: runs units, and is the init of a machine",
+    );
+    page.heading("SYNOPSIS");
+    page.paragraph("`svcd` [FLAG VALUE]...");
+    page.heading("DESCRIPTION");
+    page.paragraph(
+        "svcd reads unit files (`svc.unit`(5)), starts the target that boots with all that it wants, keeps services up, \
+         and ends what they leave behind. It is asked and told through its control socket, by `svc`(1) or by any varlink \
+         client. Started by hand or by another supervisor it is a program like others, and any number of them can run \
+         side by side, each with directories and a cgroup of its own. As the first process of a machine it is its init, \
+         as that of a pid namespace the init of a container.",
+    );
+    page.heading("OPTIONS");
+    for flag in FLAGS {
+        let text = format!("{}.", capitalized(flag.doc));
+        page.item(format!("{} {}", flag.name, flag.value).trim(), &text);
+        if !flag.default.is_empty() {
+            page.further(&format!("Default: {}", flag.default));
+        }
+    }
+    settings(&mut page);
+    page.heading("SIGNALS");
+    for (signals, text) in [
+        (
+            "SIGTERM, SIGINT",
+            "Stops every unit in reverse order, and ends. A machine's init reboots: SIGINT is Ctrl-Alt-Del, SIGTERM what busybox's reboot sends.",
+        ),
+        ("SIGHUP", "Reads the unit files again."),
+        (
+            "SIGRTMIN+25",
+            "Goes on as the program that is on disk now, as svc reexec has it do: units, jobs and clients do not notice.",
+        ),
+        (
+            "SIGUSR1, SIGUSR2",
+            "As a machine's init: halts it, or powers it off, as busybox's halt and poweroff ask. As a container's first process: for its main unit.",
+        ),
+        (
+            "SIGPWR, SIGRTMIN+4",
+            "As the first process: powers the machine off, or ends the container.",
+        ),
+        (
+            "SIGRTMIN+3, SIGRTMIN+5",
+            "As the first process: halts the machine, or reboots it.",
+        ),
+    ] {
+        page.item(signals, text);
+    }
+    environment(&mut page);
+    page.heading("FILES");
+    for (path, text) in [
+        ("/etc/svc/svcd.toml", "The settings."),
+        (
+            "/run/svc/control.sock",
+            "The control socket. Root may ask for everything, the group `svc` may read.",
+        ),
+        ("/var/lib/svc", "State that outlives the boot."),
+        (
+            "/var/log/svc/UNIT/",
+            "The output of a unit, as text files that the oldest lines fall out of.",
+        ),
+    ] {
+        page.item(path, text);
+    }
+    page.heading("EXIT STATUS");
+    page.paragraph(
+        "0 where it was told to end, 1 where it cannot go on, with the reason on standard error, 2 for wrong usage.",
+    );
+    page.see_also(&["svc(1)", "svc.unit(5)", "cgroups(7)", "namespaces(7)"]);
+    page.render()
+}
+
+fn settings(page: &mut Page) {
+    page.heading("SETTINGS");
+    page.paragraph("The settings file is TOML. An unknown key is an error; an absent file is all defaults.");
+    for (key, text) in [
+        ("default-target = \"default\"", "The target that boots."),
+        (
+            "[reload] mode = \"auto\" | \"manual\"",
+            "Whether an edited unit file is taken over by itself once it is valid, or by `svc apply` alone.",
+        ),
+        (
+            "[log] budget = \"1G\"",
+            "What the logs of all units may take on the disk together.",
+        ),
+        (
+            "[shutdown] timeout = \"90s\"",
+            "All of a shutdown takes no longer: units have two thirds of it to stop, in reverse order; what is left is \
+             ended, and file systems are unmounted, in the last third.",
+        ),
+        (
+            "[container] main = \"web\"",
+            "As a container's PID 1: the unit that the container is for. When it has ended for good, so does the \
+             container, with its exit status; SIGUSR1, SIGUSR2, SIGWINCH and SIGQUIT are passed on to it.",
+        ),
+        (
+            "[boot] modules = [\"loop max_loop=4\"]",
+            "As a machine's init: the kernel modules to load, each after what it depends on, with its parameters.",
+        ),
+        (
+            "[boot] hostname = \"edge\"",
+            "As a machine's init: its name. Absent: the first line of /etc/hostname.",
+        ),
+        (
+            "[boot] sysctl = { \"net.ipv4.ip_forward\" = 1 }",
+            "As a machine's init: kernel settings by their names below /proc/sys; sysctl.d(5).",
+        ),
+        (
+            "[boot] timezone = \"Europe/Berlin\"",
+            "As a machine's init: what /etc/localtime is made to link to. Absent: as it is.",
+        ),
+        (
+            "[boot] cgroup = \"v2\" | \"v1\"",
+            "As a machine's init: which control groups to mount; `svc.cgroup=` on the kernel's command line goes before.",
+        ),
+    ] {
+        page.item(key, text);
+    }
+}
+
+fn environment(page: &mut Page) {
+    page.heading("ENVIRONMENT OF SERVICES");
+    page.paragraph("A service inherits nothing of svcd's environment. Beside what its unit sets, its commands get:");
+    for (name, text) in [
+        ("PATH", "The directories of exec-search-path, or the usual ones."),
+        (
+            "USER, LOGNAME, HOME, SHELL",
+            "Of the user that it runs as, from the passwd file of its root.",
+        ),
+        ("INVOCATION_ID", "A number of this run's own, in 32 hexadecimal digits."),
+        (
+            "MAINPID",
+            "The number of the main process, for exec-start-post, exec-reload and exec-stop.",
+        ),
+        (
+            "SERVICE_RESULT, EXIT_CODE, EXIT_STATUS",
+            "How the main process ended, for exec-stop and exec-stop-post; systemd.exec(5).",
+        ),
+        (
+            "RUNTIME_DIRECTORY, STATE_DIRECTORY, CACHE_DIRECTORY, LOGS_DIRECTORY",
+            "The directories of runtime-directory and its like, with `:` between: below /run, /var/lib, /var/cache and \
+             /var/log. Where --runtime-dir, --state-dir or --log-dir says otherwise, they are below that: in directories, \
+             directories/state, directories/cache and .directories.",
+        ),
+        (
+            "CREDENTIALS_DIRECTORY",
+            "Where its credentials are: credentials in the runtime directory, seen by the service alone.",
+        ),
+    ] {
+        page.item(name, text);
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
+    first + letters.as_str()
+}

@@ -1,0 +1,265 @@
+//! The command line as data: each verb with its flags, and nothing of what they do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{failure, time};
+use crate::control;
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "svc",
+    about = "Start, stop and look at the units of a supervisor",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    after_help = failure::exit_statuses()
+)]
+pub struct Arguments {
+    /// The supervisor's socket [default: $SVC_SOCKET, or /run/svc/control.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Print JSON, in a form that stays
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no colour
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do. Deferred: the flags of a verb are put together only where it is the one that was typed.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+#[allow(missing_docs)]
+pub enum Verb {
+    /// Run a supervisor in the foreground for the units of a directory, and follow their output
+    Up {
+        /// Where the units are
+        #[arg(value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Bring units up, with what they require, and wait until they are ready
+    Start(Job),
+    /// Take units down, with what requires them, and wait until they are gone
+    Stop(Job),
+    /// Take units down and bring them up again
+    Restart(Job),
+    /// Let units read their configuration again
+    Reload(Job),
+    /// Forget a failure: delays and restart budgets begin anew
+    Reset(Job),
+    /// Send a signal to units
+    Kill {
+        /// By name or number
+        #[arg(short, long, value_name = "SIGNAL", default_value = "SIGTERM", value_parser = signal)]
+        signal: crate::unit::Signal,
+        /// The main process, or all of them
+        #[arg(long, value_enum, default_value_t = Whom::All)]
+        whom: Whom,
+        /// Names, or patterns such as 'web@*'
+        #[arg(required = true, value_name = "UNIT")]
+        units: Vec<String>,
+    },
+    /// Stop every process of units where it is
+    Freeze(Job),
+    /// Let the processes of frozen units go on
+    Thaw(Job),
+    /// Change limits of a service or slice while it runs
+    Set {
+        /// Until the next boot, which is what happens anyway
+        #[arg(long, conflicts_with = "persist")]
+        runtime: bool,
+        /// For good: a drop-in in the first directory of units
+        #[arg(long)]
+        persist: bool,
+        /// Its name
+        unit: String,
+        /// Such as memory-max=64M; without a value it is again what the unit's files say
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+    },
+    /// What units use: CPU time, memory, disks, tasks, and how long they waited for them
+    Stats {
+        /// Names, or patterns such as 'web@*' [default: all that run]
+        #[arg(value_name = "UNIT")]
+        units: Vec<String>,
+    },
+    /// What units use now, the busiest first; on a terminal over and over
+    Top,
+    /// What can be enforced on this machine, and by which means; no supervisor is needed
+    Doctor,
+    /// How a unit is, and why; without a unit: all of them as a tree
+    Status {
+        /// Names, or patterns such as 'web@*'
+        #[arg(value_name = "UNIT")]
+        units: Vec<String>,
+    },
+    /// A line for each unit that runs or should
+    List {
+        /// Those that do not run and need not, too
+        #[arg(long)]
+        all: bool,
+        /// The failed ones only
+        #[arg(long, conflicts_with = "all")]
+        failed: bool,
+    },
+    /// Every effective value of a unit, and where it came from
+    Show {
+        /// Its name
+        unit: String,
+    },
+    /// The files of a unit
+    Cat {
+        /// Its name
+        unit: String,
+    },
+    /// What a unit depends on
+    Deps {
+        /// What depends on it, instead
+        #[arg(long)]
+        reverse: bool,
+        /// Its name
+        unit: String,
+    },
+    /// What units have printed, oldest line first
+    Logs(Logs),
+    /// The processes of a unit, by their numbers outside and inside
+    Ps {
+        /// Its name
+        unit: String,
+    },
+    /// Look for mistakes in unit files; no supervisor is needed
+    Check {
+        /// Say what each service leaves open, and which key closes it
+        #[arg(long)]
+        security: bool,
+        /// Files and directories [default: where svcd looks for units]
+        #[arg(value_name = "FILE|DIR")]
+        paths: Vec<PathBuf>,
+    },
+    /// What differs between the unit files and what runs
+    Plan,
+    /// Take over what the unit files say, all or nothing
+    Apply {
+        /// Only if the plan is still this one
+        #[arg(long, value_name = "HASH")]
+        plan: Option<String>,
+    },
+    /// Who or what brought a unit to where it is
+    Why {
+        /// Its name
+        unit: String,
+    },
+    /// What happened, oldest first
+    History {
+        /// To this unit alone
+        unit: Option<String>,
+    },
+    /// How long it took until units were up
+    #[command(disable_help_subcommand = true)]
+    Analyze {
+        /// Told in which way [default: in a line or two]
+        #[command(subcommand)]
+        way: Option<Analysis>,
+    },
+    /// Images: take them in, look at them, hand them on; no supervisor is needed
+    #[cfg(feature = "image")]
+    #[command(disable_help_subcommand = true)]
+    Image(super::image::arguments::Image),
+    /// What a shell needs to complete commands: svc completions bash > /etc/bash_completion.d/svc
+    Completions {
+        /// For which
+        shell: clap_complete::Shell,
+    },
+    /// Stop every unit, and switch the machine off
+    Poweroff,
+    /// Stop every unit, and start the machine again
+    Reboot,
+    /// Stop every unit, and leave the machine standing still
+    Halt,
+    /// Execute the supervisor's program anew, as after an upgrade; units, jobs and timers go on
+    Reexec,
+    /// The versions of svc and of the supervisor that answers
+    Version,
+}
+
+/// Ways to tell how long it took.
+#[derive(Debug, Subcommand)]
+pub enum Analysis {
+    /// A line for each unit, the slowest first
+    Blame,
+    /// What was waited for, from the end back to the beginning
+    CriticalChain {
+        /// Until this unit was ready [default: the target that boots]
+        unit: Option<String>,
+    },
+    /// A chart, as SVG
+    Plot,
+}
+
+/// What the verbs that wait have in common.
+#[derive(Debug, Args)]
+pub struct Job {
+    /// Names, or patterns such as 'web@*'
+    #[arg(required = true, value_name = "UNIT")]
+    pub units: Vec<String>,
+    /// Return at once
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Wait no longer than this; what was asked goes on
+    #[arg(long, value_name = "TIME", value_parser = time::parse_duration, conflicts_with = "no_wait")]
+    pub timeout: Option<Duration>,
+}
+
+/// Which lines to print.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Names, or patterns such as 'web@*' [default: all]
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+    /// Go on with what is printed from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The last N lines [default: all, or 10 with -f]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+    /// From this time on: '10 min ago', '2026-11-24 03:00', 'today'
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub since: Option<i64>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "follow")]
+    pub until: Option<i64>,
+    /// Lines that this regular expression matches
+    #[arg(long, value_name = "REGEX", value_parser = regex::Regex::new)]
+    pub grep: Option<regex::Regex>,
+}
+
+/// Who gets a signal.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Whom {
+    /// The main process
+    Main,
+    /// Every process of the unit
+    All,
+}
+
+impl From<Whom> for control::Whom {
+    fn from(whom: Whom) -> Self {
+        match whom {
+            Whom::Main => Self::Main,
+            Whom::All => Self::All,
+        }
+    }
+}
+
+fn signal(text: &str) -> Result<crate::unit::Signal, String> {
+    control::call::parse_signal(text).ok_or_else(|| format!("`{text}` is no signal; write `SIGTERM`, `TERM` or `15`"))
+}
+
+#[cfg(test)]
+mod tests;

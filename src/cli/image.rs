@@ -1,0 +1,78 @@
+//! `image`: what is stored of images, how they come and go. Asks no supervisor; the store is a directory.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::failure::{Failure, Kind};
+use super::session::Session;
+use crate::image::{self, Store};
+
+pub mod arguments;
+mod commit;
+mod files;
+mod list;
+#[cfg(feature = "registry")]
+mod registry;
+mod show;
+
+use arguments::{Action, Image};
+
+/// Where the machine's own supervisor keeps what outlives a boot.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/svc";
+
+/// `svc image`.
+///
+/// # Errors
+/// [`Failure`] that names the image or the file.
+pub fn run(session: &mut Session<'_>, image: Image) -> Result<(), Failure> {
+    let store = open(&state_dir(image.state_dir, std::env::var_os("SVC_STATE_DIR")))?;
+    match image.action {
+        Action::List => list::list(session, &store),
+        Action::Load(load) => files::load(session, &store, load),
+        Action::Save(save) => files::save(session, &store, &save),
+        #[cfg(feature = "registry")]
+        Action::Pull(pull) => registry::pull(session, &store, pull),
+        #[cfg(feature = "registry")]
+        Action::Push { image, name, quiet } => registry::push(session, &store, &image, name, quiet),
+        Action::Commit(order) => commit::commit(session, &store, &order),
+        Action::Tag { image, name } => list::tag(session, &store, &image, &name),
+        Action::Rm { images } => list::remove(session, &store, &images),
+        Action::Inspect { images } => show::inspect(session, &store, &images),
+        Action::History { image } => show::history(session, &store, &image),
+        Action::Gc { plan } => list::collect(session, &store, plan),
+    }
+}
+
+/// Which directory: the flag, or the variable, or the default.
+fn state_dir(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
+    let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
+    flag.or(variable).unwrap_or_else(|| DEFAULT_STATE_DIR.into())
+}
+
+fn open(state_dir: &Path) -> Result<Store, Failure> {
+    Store::open(&state_dir.join("images")).map_err(|error| failed("image", error))
+}
+
+/// Something of the store's that did not work, in the words of all failures.
+fn failed(what: &str, error: image::Error) -> Failure {
+    let kind = match error.kind {
+        image::Kind::NoSuchImage | image::Kind::Failed => Kind::Failed,
+        image::Kind::Refused => Kind::Invalid,
+    };
+    let failure = Failure::new(kind, what, &error);
+    match error.kind {
+        image::Kind::NoSuchImage => failure.hint("`svc image list` shows those that are here"),
+        image::Kind::Refused | image::Kind::Failed => failure,
+    }
+}
+
+/// Where a file's name says how it is compressed.
+fn ends_in(path: &Path, endings: &[&str]) -> bool {
+    let name = path.to_string_lossy();
+    endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The place of a file that is to be written, with the way to it made absolute for messages.
+fn shown(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

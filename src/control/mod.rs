@@ -1,0 +1,24 @@
+//! The wire between `svcd` and whoever drives it: varlink over a Unix socket.
+//!
+//! [`interface`] is the text that any varlink client can ask for; [`frame`] cuts bytes into messages and back;
+//! [`request`] is all that can be asked, [`call`] reads it from a message; [`reply`] makes answers into messages;
+//! [`view`] and [`stats`] are what a client sees, and what `--json` prints; [`returns`] has what each method answers with;
+//! [`client`] is the caller's side.
+//! Knows no engine and no supervisor: who may ask what, and what the answer is, is decided by the one that listens.
+
+pub mod call;
+pub mod client;
+pub mod frame;
+pub mod interface;
+pub mod reply;
+pub mod request;
+pub mod returns;
+pub mod stats;
+pub mod view;
+
+pub use call::Call;
+pub use reply::Failure;
+pub use request::{Power, Request, Verb, Whom};
+
+#[cfg(test)]
+mod tests;

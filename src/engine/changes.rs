@@ -1,0 +1,257 @@
+//! The difference of two sets of units, and what it does to what runs.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what means nothing here is dropped, whatever is added to the enum"
+)]
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::action::{Action, Change, Outcome};
+use super::event::{Because, Cause};
+use super::slot::State;
+use super::{Engine, JobId, UnitId};
+use crate::unit::keys::Change as KeyChange;
+use crate::unit::show::{Difference, differences};
+use crate::unit::{Kind, LinkKind, Unit, UnitName};
+
+/// What a new definition does to one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deed {
+    /// Nothing differs.
+    Same,
+    /// It differs, and nothing of it runs: only what is known of it changes.
+    Load,
+    /// It runs, and takes over what differs as it is.
+    LiveUpdate,
+    /// It runs, or is about to again, and what differs needs another run.
+    Restart,
+    /// It is new, and wanted by a target that is up.
+    Start,
+    /// It is gone, and ran.
+    Stop,
+}
+
+/// One unit of a set of changes.
+#[derive(Clone, Debug)]
+pub struct UnitChange {
+    /// Which.
+    pub name: UnitName,
+    /// What is done.
+    pub deed: Deed,
+    /// What differs.
+    pub fields: Vec<Difference>,
+}
+
+impl Engine {
+    /// What these units would change, of those that are in force; the same ones are left out.
+    pub fn changes(&self, units: &[Rc<Unit>]) -> Vec<UnitChange> {
+        let new: BTreeMap<&UnitName, &Rc<Unit>> = units.iter().map(|unit| (&unit.name, unit)).collect();
+        let mut changes: Vec<UnitChange> = units.iter().filter_map(|unit| self.change_of(unit)).collect();
+        let gone = self
+            .slots
+            .iter()
+            .filter(|slot| slot.unit.is_some() && !new.contains_key(&slot.name));
+        changes.extend(gone.map(|slot| {
+            let deed = if slot.is_active() { Deed::Stop } else { Deed::Load };
+            UnitChange {
+                name: slot.name.clone(),
+                deed,
+                fields: Vec::new(),
+            }
+        }));
+        changes.sort_by(|a, b| a.name.cmp(&b.name));
+        changes
+    }
+
+    fn change_of(&self, unit: &Rc<Unit>) -> Option<UnitChange> {
+        let slot = self.names.get(&unit.name).and_then(|id| self.slot(*id));
+        let change = |deed, fields| {
+            Some(UnitChange {
+                name: unit.name.clone(),
+                deed,
+                fields,
+            })
+        };
+        let Some((slot, old)) = slot.and_then(|slot| Some((slot, slot.unit.as_ref()?))) else {
+            let deed = if self.is_wanted(unit) { Deed::Start } else { Deed::Load };
+            return change(deed, Vec::new());
+        };
+        let fields = differences(old, unit);
+        if fields.is_empty() && old.refused == unit.refused {
+            return None;
+        }
+        let restart = fields.iter().any(|field| field.change == KeyChange::Restart) || old.refused != unit.refused;
+        let newly_wanted = !slot.is_active() && slot.wish.is_none() && self.is_wanted(unit) && !self.is_wanted(old);
+        // An edit of what keeps failing is tried at once.
+        let is_up = slot.is_active() || matches!(slot.state, State::Backoff { .. });
+        // A slice does not run; what sits in it may.
+        let is_slice = matches!(unit.kind, Kind::Slice(_));
+        let deed = match (is_up, restart) {
+            (true, true) => Deed::Restart,
+            (true, false) => Deed::LiveUpdate,
+            (false, false) if is_slice => Deed::LiveUpdate,
+            (false, _) if newly_wanted => Deed::Start,
+            (false, _) => Deed::Load,
+        };
+        change(deed, fields)
+    }
+
+    /// A target that is up, or on its way, wants it.
+    fn is_wanted(&self, unit: &Unit) -> bool {
+        self.wanting_target(unit).is_some()
+    }
+
+    fn wanting_target(&self, unit: &Unit) -> Option<UnitId> {
+        let targets = unit.links.iter().filter(|link| link.kind == LinkKind::WantedBy);
+        targets.filter_map(|link| self.names.get(&link.to).copied()).find(|id| {
+            self.slot(*id)
+                .is_some_and(|slot| slot.is_active() || slot.wish.is_some())
+        })
+    }
+
+    pub(super) fn on_units(&mut self, units: Vec<Rc<Unit>>, by: &Cause, job: Option<JobId>) {
+        let changes = if self.loaded { self.changes(&units) } else { Vec::new() };
+        let first = !std::mem::replace(&mut self.loaded, true);
+        self.take_new_texts(&units, &changes);
+        if first || !changes.is_empty() {
+            self.take_over(units, &changes, first);
+            for change in &changes {
+                self.act_on(change, by);
+                self.pull_for_those_who_wait(&change.name);
+            }
+        }
+        self.answer(job, Outcome::Done);
+    }
+
+    pub(super) fn on_changed(&mut self, unit: Rc<Unit>, by: &Cause) {
+        let Some(id) = self.names.get(&unit.name).copied() else {
+            return;
+        };
+        let Some(change) = self.change_of(&unit) else { return };
+        if let Some(slot) = self.slot_mut(id).filter(|slot| slot.unit.is_some()) {
+            slot.unit = Some(unit);
+            self.act_on(&change, by);
+        }
+    }
+
+    /// What differs in nothing but its text (a comment, a line elsewhere) does nothing, and is what is in force.
+    fn take_new_texts(&mut self, units: &[Rc<Unit>], changes: &[UnitChange]) {
+        let changed: std::collections::BTreeSet<&UnitName> = changes.iter().map(|change| &change.name).collect();
+        for unit in units.iter().filter(|unit| !changed.contains(&unit.name)) {
+            let slot = self.names.get(&unit.name).copied().and_then(|id| self.slot_mut(id));
+            if let Some(known) = slot.and_then(|slot| slot.unit.as_mut())
+                && known.origin != unit.origin
+            {
+                *known = Rc::clone(unit);
+            }
+        }
+    }
+
+    /// The definitions in force are these; edges and obstacles are looked at anew.
+    fn take_over(&mut self, units: Vec<Rc<Unit>>, changes: &[UnitChange], all: bool) {
+        let changed: std::collections::BTreeSet<&UnitName> = changes.iter().map(|change| &change.name).collect();
+        let mut present = vec![false; self.slots.len()];
+        for unit in units {
+            let id = self.intern(&unit.name);
+            if let Some(here) = present.get_mut(id.0 as usize) {
+                *here = true;
+            }
+            let is_new = all || changed.contains(&unit.name);
+            if let Some(slot) = self.slot_mut(id)
+                && is_new
+            {
+                slot.unit = Some(unit);
+            }
+        }
+        for (place, _) in present.into_iter().enumerate().filter(|(_, here)| !here) {
+            let id = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
+            if self.slot(id).is_some_and(|slot| changed.contains(&slot.name))
+                && let Some(slot) = self.slot_mut(id)
+            {
+                slot.unit = None;
+            }
+        }
+        self.connect();
+        for place in 0..self.slots.len() {
+            let id = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
+            if self
+                .slot(id)
+                .is_some_and(|slot| matches!(slot.state, State::Waiting | State::Blocked) || slot.stop.is_some())
+            {
+                self.touch(id);
+            }
+        }
+    }
+
+    fn act_on(&mut self, change: &UnitChange, by: &Cause) {
+        let Some(unit) = self.names.get(&change.name).copied() else {
+            return;
+        };
+        match change.deed {
+            Deed::Same => {}
+            Deed::Load => {
+                // Gone before it came up: whoever waits for it is told.
+                if self.slot(unit).is_some_and(|slot| slot.unit.is_none()) {
+                    self.unwant(unit, by, false);
+                    self.answer_jobs(unit, |_| true, &Outcome::Refused("its file is gone".into()));
+                }
+                self.moved(unit);
+                self.touch(unit);
+            }
+            Deed::LiveUpdate => {
+                let told = |field: &Difference| match &field.new {
+                    Some(new) => format!("{} = {new}", field.key),
+                    None => format!("{} is not set any more", field.key),
+                };
+                let what = change.fields.iter().map(told).collect::<Vec<_>>().join(", ").into();
+                self.report(unit, Change::Updated { what, by: by.clone() });
+                self.out.push(Action::Update { unit });
+            }
+            Deed::Restart => self.unwant_and_back(unit, by),
+            Deed::Start => {
+                let target = self
+                    .slot(unit)
+                    .and_then(|slot| slot.unit.clone())
+                    .and_then(|new| self.wanting_target(&new));
+                let cause = target.map_or_else(|| by.clone(), |target| Cause::Unit(target, Because::WantedBy));
+                self.want(unit, cause);
+                self.moved(unit);
+            }
+            Deed::Stop => self.unwant(unit, by, false),
+        }
+    }
+
+    /// A unit that has come is pulled in by those who want it and have waited for it.
+    fn pull_for_those_who_wait(&mut self, name: &UnitName) {
+        let Some(unit) = self.names.get(name).copied() else {
+            return;
+        };
+        let Some(slot) = self
+            .slot(unit)
+            .filter(|slot| slot.unit.is_some() && slot.wish.is_none())
+        else {
+            return;
+        };
+        let waits = |other: &UnitId| {
+            self.slot(*other)
+                .is_some_and(|other| other.wish.is_some() && !other.runs())
+        };
+        let by = slot.incoming.iter().find_map(|(other, kind)| match kind {
+            LinkKind::Requires(_) | LinkKind::BindsTo if waits(other) => Some(*other),
+            _ => None,
+        });
+        if let Some(by) = by {
+            self.want(unit, Cause::Unit(by, Because::RequiredBy));
+        }
+    }
+
+    fn unwant_and_back(&mut self, unit: UnitId, by: &Cause) {
+        if let Some(slot) = self.slot_mut(unit)
+            && slot.wish.is_none()
+        {
+            slot.wish = Some(by.clone());
+        }
+        self.unwant(unit, by, true);
+    }
+}

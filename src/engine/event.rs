@@ -1,0 +1,249 @@
+//! Everything that the engine hears.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{JobId, RunId, UnitId};
+use crate::unit::{Signal, Unit};
+
+/// The time of an event. Deadlines are on the first, what people read is on the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Since some fixed start; never goes back.
+    pub mono: Mono,
+    /// May jump.
+    pub wall: Wall,
+}
+
+/// Monotonic time: since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mono(pub Duration);
+
+/// Microseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wall(pub i64);
+
+/// What has happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The units are now these: all of them. The engine works out what is new, changed and gone, and acts on it.
+    Units {
+        /// Every good unit.
+        units: Vec<Rc<Unit>>,
+        /// Who brought them.
+        by: Cause,
+        /// Answered when all that changes is under way (starts and stops settled, not waited for).
+        job: Option<JobId>,
+    },
+    /// This unit has other values now, none of which needs another run; all else stays.
+    Changed {
+        /// Which, as it is now.
+        unit: Rc<Unit>,
+        /// Who says so.
+        by: Cause,
+    },
+    /// Somebody wants something of a unit.
+    Ask {
+        /// Answered exactly once by [`super::Action::Answer`]. None: nobody waits.
+        job: Option<JobId>,
+        /// Which unit.
+        unit: UnitId,
+        /// What.
+        verb: Verb,
+        /// Who.
+        by: Cause,
+    },
+    /// Stop every unit, in reverse order. Nothing starts any more.
+    Shutdown {
+        /// Who.
+        by: Cause,
+    },
+    /// The answer to [`super::Action::CheckConditions`].
+    Conditions {
+        /// Whose.
+        run: RunId,
+        /// The first that does not hold; None: all hold.
+        unmet: Option<Unmet>,
+    },
+    /// A command's program has executed.
+    Spawned {
+        /// Whose.
+        run: RunId,
+        /// Which command.
+        role: Role,
+    },
+    /// A command could not be executed.
+    SpawnFailed {
+        /// Whose.
+        run: RunId,
+        /// Which command.
+        role: Role,
+        /// Why.
+        failure: SpawnFailure,
+    },
+    /// A command's process has ended.
+    Exited {
+        /// Whose.
+        run: RunId,
+        /// Which command.
+        role: Role,
+        /// How.
+        status: ExitStatus,
+    },
+    /// The kernel has killed a process of the unit for memory, the main one or another.
+    OomKilled {
+        /// Whose.
+        run: RunId,
+        /// What the memory controller says.
+        oom: Oom,
+    },
+    /// The answer to [`super::Action::AwaitEmpty`]: nobody is left in the unit's cgroup.
+    Emptied {
+        /// Whose.
+        run: RunId,
+    },
+    /// The answer to [`super::Action::Release`]: the cgroup is gone and nothing of the run is left.
+    Released {
+        /// Whose.
+        run: RunId,
+    },
+    /// Processes were found in the cgroup of a unit that is down, as far as is known: svcd was killed before it could
+    /// save that it had started them, or what it had saved is lost.
+    Found {
+        /// As which they go on: [`super::Engine::next_run`].
+        run: RunId,
+        /// They are the unit, with a main process among them, and it goes on. Otherwise they are ended, and the unit
+        /// goes on from there as it was.
+        alive: bool,
+    },
+    /// Time has passed: [`super::Engine::next_deadline`] is due.
+    Tick,
+}
+
+/// What an operator, or another unit, asks of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Bring it up; answered once it is ready.
+    Start,
+    /// Take it down; answered once it is gone.
+    Stop,
+    /// Down and up again; answered once it is ready. Starts one that is down.
+    Restart,
+    /// Its reload commands or signal; answered once they have ended.
+    Reload,
+    /// Forget a failure, and start over with the restart budget and the delay.
+    Reset,
+}
+
+/// Which of a unit's commands. The number is its place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Role {
+    Pre(u16),
+    Main(u16),
+    Post(u16),
+    Reload(u16),
+    Stop(u16),
+    StopPost(u16),
+}
+
+/// A condition or assertion that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// True for an assertion: the unit fails; a condition only skips it.
+    pub assertion: bool,
+    /// `path-exists /dev/ttyS0`.
+    pub text: Box<str>,
+}
+
+/// How a process ended; wait(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitStatus {
+    /// By exit or by signal.
+    pub end: End,
+    /// The kernel killed it, or one of its unit, for memory.
+    pub oom: Option<Oom>,
+    /// The unit's process that sent the fatal signal is known only for our own: then it is this.
+    pub core: bool,
+}
+
+/// The two ways a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// exit(2) with this code.
+    Code(u8),
+    /// Ended by this signal.
+    Signal(Signal),
+}
+
+/// What the memory controller said of an OOM kill. Bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oom {
+    /// The limit that was hit; None: not the unit's own.
+    pub limit: Option<u64>,
+    /// The most that the unit used.
+    pub peak: Option<u64>,
+}
+
+/// Why a command could not be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpawnFailure {
+    /// The step that failed, with its object: `mount /data`, `cgroup memory-max`, `clone`.
+    pub step: Box<str>,
+    /// As errno(3); 0 where no system call failed.
+    pub errno: i32,
+    /// More for people, such as a hint; may be empty.
+    pub detail: Box<str>,
+    /// What kind, which decides what follows.
+    pub kind: SpawnFailureKind,
+}
+
+/// What follows from a spawn that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpawnFailureKind {
+    /// The machine is short of something (EAGAIN, ENOMEM, EMFILE): try again after the back-off, at no cost to the budget.
+    Transient,
+    /// The step failed: counts as a failed start.
+    Step,
+    /// A key that cannot be enforced here or is not built: refused for good, exit status 78. Never retried.
+    Unenforceable,
+}
+
+/// Who or what caused something: for `svc why` and `svc history`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// svcd came up.
+    Boot,
+    /// A client.
+    Operator {
+        /// Its user.
+        uid: u32,
+        /// Its process.
+        pid: u32,
+        /// The name of its program, as the kernel gives it.
+        program: Box<str>,
+    },
+    /// The unit files changed.
+    Files,
+    /// A signal to svcd, by name.
+    Signal(Box<str>),
+    /// Another unit: it requires, wants, binds, conflicts, failed.
+    Unit(UnitId, Because),
+    /// The unit itself: its restart policy.
+    Policy,
+}
+
+/// Why one unit moved another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Because {
+    RequiredBy,
+    WantedBy,
+    BoundTo,
+    PartOf,
+    ConflictsWith,
+    OnFailureOf,
+    OnSuccessOf,
+    StoppedWith,
+    BackWith,
+}

@@ -1,0 +1,288 @@
+//! What should happen. One [`Event`] with the time goes in, [`Action`]s come out.
+//!
+//! The engine opens no file, makes no system call, reads no clock, draws no random number and knows no
+//! descriptor and no process id. Read [`event`] and [`action`] first: they are all that it hears and says. A unit's
+//! states and the way from one to the next are in [`service`]; who may start and who must stop is settled in
+//! [`settle`], over the edges of [`graph`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use crate::unit::{LinkKind, Unit, UnitName};
+
+pub mod action;
+pub mod changes;
+pub mod event;
+mod graph;
+mod history;
+mod mount;
+mod obstacles;
+mod oom;
+pub mod record;
+mod restart;
+pub mod resume;
+mod service;
+mod settle;
+mod slot;
+mod timing;
+pub mod view;
+
+pub use action::{Action, Outcome};
+pub use event::{Event, Now};
+pub use history::Entry;
+pub use timing::Timing;
+pub use view::{RunResult, StateWord, UnitView};
+
+use action::Change;
+use event::{Cause, Mono};
+use history::History;
+use restart::Jitter;
+use slot::Slot;
+
+/// A unit's place in the engine's table. It stays the same as long as the engine lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId(pub u32);
+
+/// One life of a unit: from its first command until its cgroup is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId {
+    /// Whose life.
+    pub unit: UnitId,
+    /// The how manieth.
+    pub nth: u32,
+}
+
+/// A client's request, until it is answered. Numbers are the supervisor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// What is to be done, in this order.
+#[must_use]
+#[derive(Debug, Default)]
+pub struct Actions(Vec<Action>);
+
+impl IntoIterator for Actions {
+    type Item = Action;
+    type IntoIter = std::vec::IntoIter<Action>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// All units, what is wanted of them, and how far they are.
+#[derive(Debug)]
+pub struct Engine {
+    slots: Vec<Slot>,
+    names: BTreeMap<UnitName, UnitId>,
+    deadlines: BTreeSet<(Mono, UnitId)>,
+    /// Units that something has changed for, to be settled before the event is over.
+    unsettled: VecDeque<UnitId>,
+    /// Units that something has changed of since the last record.
+    unrecorded: Vec<UnitId>,
+    jitter: Jitter,
+    history: History,
+    out: Vec<Action>,
+    now: Now,
+    /// The first set of units has come: what comes later is compared.
+    loaded: bool,
+    shutdown: Option<Cause>,
+    all_stopped: bool,
+    /// Units that are not at rest.
+    active: usize,
+}
+
+impl Engine {
+    /// An engine with no units. The seed decides the jitter of delays and nothing else.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            names: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            unsettled: VecDeque::new(),
+            unrecorded: Vec::new(),
+            jitter: Jitter::new(seed),
+            history: History::default(),
+            out: Vec::new(),
+            now: Now {
+                mono: Mono::default(),
+                wall: event::Wall::default(),
+            },
+            loaded: false,
+            shutdown: None,
+            all_stopped: false,
+            active: 0,
+        }
+    }
+
+    /// Takes one event, and says what is to be done. It cannot fail.
+    pub fn handle(&mut self, now: Now, event: Event) -> Actions {
+        self.now = now;
+        match event {
+            Event::Units { units, by, job } => self.on_units(units, &by, job),
+            Event::Changed { unit, by } => self.on_changed(unit, &by),
+            Event::Ask { job, unit, verb, by } => self.on_ask(job, unit, verb, &by),
+            Event::Shutdown { by } => self.on_shutdown(by),
+            Event::Conditions { run, unmet } => self.on_conditions(run, unmet),
+            Event::Spawned { run, role } => self.on_spawned(run, role),
+            Event::SpawnFailed { run, role, failure } => self.on_spawn_failed(run, role, failure),
+            Event::Exited { run, role, status } => self.on_exited(run, role, status),
+            Event::OomKilled { run, oom } => self.on_oom_killed(run, oom),
+            Event::Emptied { run } => self.on_emptied(run),
+            Event::Released { run } => self.on_released(run),
+            Event::Found { run, alive } => self.on_found(run, alive),
+            Event::Tick => {}
+        }
+        self.on_deadlines();
+        self.settle();
+        if self.shutdown.is_some() && self.active == 0 && !self.all_stopped {
+            self.all_stopped = true;
+            self.out.push(Action::AllStopped);
+        }
+        Actions(std::mem::take(&mut self.out))
+    }
+
+    /// When [`Event::Tick`] is due.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The unit of that name.
+    pub fn find(&self, name: &str) -> Option<UnitId> {
+        let id = self.names.get(name).copied()?;
+        self.slot(id).is_some_and(Slot::is_known).then_some(id)
+    }
+
+    /// Its definition in force; for one that was removed and is not down yet, that of its run.
+    pub fn unit(&self, id: UnitId) -> Option<&Rc<Unit>> {
+        let slot = self.slot(id)?;
+        slot.unit.as_ref().or(slot.run_unit.as_ref())
+    }
+
+    /// The definition that this run was started with.
+    pub fn run_unit(&self, run: RunId) -> Option<&Rc<Unit>> {
+        self.slot(run.unit)
+            .filter(|slot| slot.nth == run.nth)?
+            .run_unit
+            .as_ref()
+    }
+
+    /// All units, by name.
+    pub fn ids(&self) -> impl Iterator<Item = UnitId> {
+        self.names
+            .values()
+            .copied()
+            .filter(|id| self.slot(*id).is_some_and(Slot::is_known))
+    }
+
+    /// How far a unit is.
+    pub fn state(&self, id: UnitId) -> Option<StateWord> {
+        self.slot(id).map(Slot::word)
+    }
+
+    /// One unit, as clients see it.
+    pub fn view(&self, id: UnitId) -> Option<UnitView> {
+        let slot = self.slot(id)?;
+        let (waiting_for, blocked_by) = self.obstacles(id);
+        Some(UnitView {
+            state: slot.word(),
+            since: slot.since,
+            reason: slot.reason.clone(),
+            result: slot.last.clone(),
+            exit_code: slot.exit_code(),
+            signal: slot.exit_signal(),
+            restarts: slot.restarts,
+            next_try: slot.next_try(self.now),
+            waiting_for,
+            blocked_by,
+            run: slot.run(id),
+            role: slot.role(),
+        })
+    }
+
+    /// The last moves of one unit, or of all; oldest first.
+    pub fn history(&self, id: Option<UnitId>) -> impl Iterator<Item = &Entry> {
+        self.history
+            .iter()
+            .filter(move |entry| id.is_none_or(|id| entry.unit == id))
+    }
+
+    /// The chain of causes that led to where the unit stands: its last start or stop, what made that, and so on.
+    pub fn why(&self, id: UnitId) -> Vec<Entry> {
+        /// A chain is as long as a path through the dependencies; longer ones are cut.
+        const CHAIN_MAX: usize = 32;
+        let mut chain = Vec::new();
+        let mut next = Some(id);
+        while let Some(unit) = next.take().filter(|_| chain.len() < CHAIN_MAX) {
+            let newest = self.history.iter().rev().filter(|entry| entry.unit == unit);
+            for entry in newest {
+                chain.push(entry.clone());
+                if let Change::Starting { by } | Change::Stopping { by } = &entry.what {
+                    next = match by {
+                        Cause::Unit(other, _) => Some(*other),
+                        Cause::Boot | Cause::Operator { .. } | Cause::Files | Cause::Signal(_) | Cause::Policy => None,
+                    };
+                    if *by != Cause::Policy {
+                        break;
+                    }
+                }
+            }
+        }
+        chain
+    }
+
+    /// What a unit asks of others, or what others ask of it.
+    pub fn dependencies(&self, id: UnitId, reverse: bool) -> Vec<(LinkKind, UnitName, Option<UnitId>)> {
+        let Some(slot) = self.slot(id) else { return Vec::new() };
+        let edges = if reverse { &slot.incoming } else { &slot.outgoing };
+        let named = |other: UnitId| {
+            self.slot(other)
+                .map(|slot| (slot.name.clone(), slot.is_known().then_some(other)))
+        };
+        edges
+            .iter()
+            .filter_map(|(other, kind)| named(*other).map(|(name, id)| (*kind, name, id)))
+            .collect()
+    }
+
+    /// True when nothing runs, starts or stops.
+    pub fn all_inactive(&self) -> bool {
+        self.active == 0
+    }
+
+    fn slot(&self, id: UnitId) -> Option<&Slot> {
+        self.slots.get(id.0 as usize)
+    }
+
+    /// The slot, to change it: so it is written out with the next record.
+    fn slot_mut(&mut self, id: UnitId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(id.0 as usize)?;
+        if std::mem::replace(&mut slot.recorded, false) {
+            self.unrecorded.push(id);
+        }
+        Some(slot)
+    }
+
+    /// The slot of a name, made if there is none yet: a name that is only referred to has one too.
+    fn intern(&mut self, name: &UnitName) -> UnitId {
+        if let Some(id) = self.names.get(name) {
+            return *id;
+        }
+        let id = UnitId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
+        self.slots.push(Slot::new(name.clone(), self.now.wall));
+        self.unrecorded.push(id);
+        self.names.insert(name.clone(), id);
+        id
+    }
+
+    /// Says a move to whoever listens, and remembers it.
+    fn report(&mut self, unit: UnitId, what: Change) {
+        self.note_time(unit, &what);
+        self.history.add(Entry {
+            at: self.now.wall,
+            unit,
+            what: what.clone(),
+        });
+        self.out.push(Action::Report { unit, what });
+    }
+}

@@ -1,0 +1,159 @@
+//! A process of the run has ended: what that means, by its role and how it ended. systemd.service(5), SuccessExitStatus=.
+
+use crate::engine::event::{ExitStatus, Role};
+use crate::engine::restart;
+use crate::engine::slot::{Ending, Slot, State, StopPhase};
+use crate::engine::view::RunResult;
+use crate::engine::{Engine, RunId, UnitId};
+use crate::unit::{Command, Service, ServiceType};
+
+impl Engine {
+    pub(in crate::engine) fn on_exited(&mut self, run: RunId, role: Role, status: ExitStatus) {
+        if !self.current(run) {
+            return;
+        }
+        let unit = run.unit;
+        let Some(slot) = self.slot(unit) else { return };
+        let Some(service) = slot.service() else { return };
+        let result = restart::judge(service, &status);
+        let ignored = command(service, role).is_some_and(|command| command.ignore_failure);
+        let ok = result == RunResult::Success || ignored;
+        let oneshot = service.r#type == ServiceType::Oneshot;
+        let remains = service.remain_after_exit;
+        if matches!(role, Role::Main(_))
+            && let Some(slot) = self.slot_mut(unit)
+        {
+            slot.end = Some(status.end);
+        }
+        let end = matches!(role, Role::Main(_)).then_some(status.end);
+        let result = if ignored { RunResult::Success } else { result };
+        let Some(slot) = self.slot(unit) else { return };
+        match (&slot.state, role) {
+            (State::Starting { role: awaited, .. }, _)
+                if *awaited == role && (oneshot || !matches!(role, Role::Main(_))) =>
+            {
+                if matches!(role, Role::Main(_)) {
+                    self.forget_main(unit);
+                }
+                if ok {
+                    self.after_command(unit, role);
+                } else {
+                    self.begin_ending(
+                        unit,
+                        Ending {
+                            result,
+                            end,
+                            ..Ending::new()
+                        },
+                    );
+                }
+            }
+            // The main process of an exec service, while its post commands run or before they do.
+            (State::Starting { .. }, Role::Main(_)) => self.begin_ending(
+                unit,
+                Ending {
+                    result,
+                    end,
+                    ..Ending::new()
+                },
+            ),
+            (State::Running { since, .. }, Role::Main(_)) => {
+                if remains && ok {
+                    self.forget_main(unit);
+                } else {
+                    let ready_since = Some(*since);
+                    self.begin_ending(
+                        unit,
+                        Ending {
+                            result,
+                            end,
+                            ready_since,
+                            ..Ending::new()
+                        },
+                    );
+                }
+            }
+            (
+                State::Running {
+                    reload: Some((nth, _)), ..
+                },
+                Role::Reload(its),
+            ) if *nth == its => {
+                self.after_reload_command(unit, its, ok, &result);
+            }
+            (State::Stopping { phase, .. }, Role::Main(_)) => {
+                let phase = *phase;
+                self.note_end(unit, &status, &result);
+                self.forget_main(unit);
+                if phase == StopPhase::Term || phase == StopPhase::Kill {
+                    self.main_gone(unit);
+                }
+            }
+            (
+                State::Stopping {
+                    phase: StopPhase::Command(nth),
+                    ..
+                },
+                Role::Stop(its),
+            ) if *nth == its => self.stop_command_ended(unit, role, result),
+            (
+                State::Stopping {
+                    phase: StopPhase::Post(nth),
+                    ..
+                },
+                Role::StopPost(its),
+            ) if *nth == its => self.after_stop_command(unit, role),
+            _ => {}
+        }
+    }
+
+    /// The main process is no more.
+    fn forget_main(&mut self, unit: UnitId) {
+        self.update_state(unit, |state| match state {
+            State::Starting { main_alive, .. }
+            | State::Running { main_alive, .. }
+            | State::Stopping { main_alive, .. } => *main_alive = false,
+            _ => {}
+        });
+    }
+
+    /// A command on the way up has done its part.
+    pub(super) fn after_command(&mut self, unit: UnitId, role: Role) {
+        let Some(service) = self.slot(unit).and_then(Slot::service) else {
+            return;
+        };
+        let oneshot = service.r#type == ServiceType::Oneshot;
+        let next = |nth: u16, commands: &[Command]| (usize::from(nth) + 1 < commands.len()).then_some(nth + 1);
+        let first_post = (!service.exec_start_post.is_empty()).then_some(Role::Post(0));
+        let role = match role {
+            Role::Pre(nth) => Some(next(nth, &service.exec_start_pre).map_or(Role::Main(0), Role::Pre)),
+            Role::Main(nth) if oneshot => next(nth, &service.exec_start).map(Role::Main).or(first_post),
+            Role::Main(_) => first_post,
+            Role::Post(nth) => next(nth, &service.exec_start_post).map(Role::Post),
+            Role::Reload(_) | Role::Stop(_) | Role::StopPost(_) => return,
+        };
+        match role {
+            Some(role) => {
+                self.update_state(unit, |state| {
+                    if let State::Starting { role: its, .. } = state {
+                        *its = role;
+                    }
+                });
+                self.spawn(unit, role);
+            }
+            None => self.become_ready(unit, !oneshot),
+        }
+    }
+}
+
+fn command(service: &Service, role: Role) -> Option<&Command> {
+    let (commands, nth) = match role {
+        Role::Pre(nth) => (&service.exec_start_pre, nth),
+        Role::Main(nth) => (&service.exec_start, nth),
+        Role::Post(nth) => (&service.exec_start_post, nth),
+        Role::Reload(nth) => (&service.exec_reload, nth),
+        Role::Stop(nth) => (&service.exec_stop, nth),
+        Role::StopPost(nth) => (&service.exec_stop_post, nth),
+    };
+    commands.get(usize::from(nth))
+}

@@ -1,0 +1,151 @@
+//! What the engine shows of a unit: plain values, made when asked for.
+
+use std::fmt;
+
+use super::RunId;
+use super::event::{Role, SpawnFailure, Wall};
+use crate::unit::Signal;
+
+/// A word of INTERFACE section 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum StateWord {
+    Inactive,
+    Waiting,
+    Starting,
+    Running,
+    Stopping,
+    Failed,
+    Backoff,
+    Blocked,
+    Skipped,
+    Masked,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunResult {
+    /// As it should.
+    Success,
+    /// The main process, or a command that must not fail, exited with this.
+    ExitCode(u8),
+    /// Ended by a signal.
+    Signal {
+        /// Which.
+        signal: Signal,
+        /// With a core dump.
+        core: bool,
+    },
+    /// Killed for memory. Bytes.
+    Oom {
+        /// The limit that was hit.
+        limit: Option<u64>,
+        /// The most that was used.
+        peak: Option<u64>,
+    },
+    /// A phase took too long: `start`, `stop`, `runtime`, `reload`.
+    Timeout(&'static str),
+    /// A command could not be executed.
+    Spawn {
+        /// `mount /data`.
+        step: Box<str>,
+        /// As errno(3), 0 for none.
+        errno: i32,
+        /// More for people; may be empty.
+        detail: Box<str>,
+    },
+    /// An assertion did not hold.
+    Assert,
+    /// Too many starts in too short a time.
+    StartLimit,
+}
+
+impl RunResult {
+    /// The first word: what `--json` gives as `result`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ExitCode(_) => "exit-code",
+            Self::Signal { .. } => "signal",
+            Self::Oom { .. } => "oom",
+            Self::Timeout(_) => "timeout",
+            Self::Spawn { .. } => "spawn",
+            Self::Assert => "assert",
+            Self::StartLimit => "start-limit",
+        }
+    }
+}
+
+impl From<SpawnFailure> for RunResult {
+    fn from(failure: SpawnFailure) -> Self {
+        Self::Spawn {
+            step: failure.step,
+            errno: failure.errno,
+            detail: failure.detail,
+        }
+    }
+}
+
+impl fmt::Display for RunResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |bytes: &Option<u64>| {
+            bytes.map_or_else(|| "unknown".to_owned(), |bytes| crate::unit::Size(bytes).to_string())
+        };
+        match self {
+            Self::ExitCode(code) => write!(f, "exit-code {code}"),
+            Self::Signal { signal, core } => write!(f, "signal {signal}{}", if *core { " (core)" } else { "" }),
+            Self::Oom { limit, peak } => write!(f, "oom (limit {}, peak {})", size(limit), size(peak)),
+            Self::Timeout(phase) => write!(f, "timeout {phase}"),
+            Self::Spawn { step, errno, detail } => {
+                write!(f, "spawn {step}")?;
+                if *errno != 0 {
+                    write!(f, ": {}", crate::unit::value::errno_name(*errno))?;
+                }
+                if !detail.is_empty() {
+                    write!(f, ": {detail}")?;
+                }
+                Ok(())
+            }
+            Self::Success | Self::Assert | Self::StartLimit => f.write_str(self.word()),
+        }
+    }
+}
+
+/// One unit, as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitView {
+    /// Where it stands.
+    pub state: StateWord,
+    /// Since when.
+    pub since: Wall,
+    /// Why it stands there: one line for people.
+    pub reason: Option<Box<str>>,
+    /// How its last run ended.
+    pub result: Option<RunResult>,
+    /// Of the main process's last end.
+    pub exit_code: Option<u8>,
+    /// Of the main process's last end.
+    pub signal: Option<Signal>,
+    /// How often its policy has started it again since somebody asked for it.
+    pub restarts: u32,
+    /// In backoff.
+    pub next_try: Option<Wall>,
+    /// In waiting: who is not so far.
+    pub waiting_for: Vec<Box<str>>,
+    /// In blocked: by what.
+    pub blocked_by: Vec<Box<str>>,
+    /// The run that is under way.
+    pub run: Option<RunId>,
+    /// The command that is awaited.
+    pub role: Option<Role>,
+}
+
+impl UnitView {
+    /// Of a spawn that failed: the step, and the error number (0: none).
+    pub fn failed_step(&self) -> Option<(&str, i32)> {
+        match &self.result {
+            Some(RunResult::Spawn { step, errno, .. }) => Some((step, *errno)),
+            _ => None,
+        }
+    }
+}

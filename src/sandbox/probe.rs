@@ -1,0 +1,141 @@
+//! What this kernel can do, and what our privileges allow.
+
+use std::io;
+use std::path::Path;
+
+use rustix::thread::CapabilitySet;
+
+/// What a child can be given here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// CAP_SYS_ADMIN in our user namespace: mounts and namespaces.
+    pub admin: bool,
+    /// Our user namespace is not the machine's own: devices cannot be made, setgroups(2) may be denied.
+    pub in_user_namespace: bool,
+    /// Namespaces that this kernel was built with, as /proc/self/ns names them.
+    missing: Vec<&'static str>,
+    /// The permitted set of capabilities(7), and the bounding set: what we can give, and what there is to drop.
+    pub(super) permitted: u64,
+    pub(super) bounding: u64,
+    /// Why there can be no system-call filter.
+    pub(super) no_filters: Option<Box<str>>,
+    /// Why there can be no keyring of a unit's own.
+    pub(super) no_keyrings: Option<Box<str>>,
+    /// Why what is mounted where cannot be changed by descriptors.
+    pub(super) no_mounts: Option<Box<str>>,
+    /// Why there can be no rules of landlock(7).
+    pub(super) no_landlock: Option<&'static str>,
+    /// Our own OOM score, which children begin with.
+    pub(super) oom_score_adj: i16,
+    /// Our own execution domain, which children begin in.
+    pub(super) personality: u32,
+}
+
+/// Kinds of namespace as /proc/self/ns names them, and what makes one; namespaces(7).
+const NAMESPACES: [(&str, &str); 8] = [
+    ("mnt", "CLONE_NEWNS"),
+    ("pid", "CLONE_NEWPID"),
+    ("ipc", "CLONE_NEWIPC"),
+    ("uts", "CLONE_NEWUTS"),
+    ("cgroup", "CLONE_NEWCGROUP"),
+    ("net", "CLONE_NEWNET"),
+    ("user", "CLONE_NEWUSER"),
+    ("time", "CLONE_NEWTIME"),
+];
+
+impl Kernel {
+    /// Looks; leaves nothing behind.
+    pub fn probe() -> Self {
+        let sets = rustix::thread::capabilities(None);
+        let admin = sets.is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+        let permitted = sets.map_or(0, |sets| sets.permitted.bits());
+        let missing = NAMESPACES
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| Path::new("/proc/self/ns").exists() && !Path::new("/proc/self/ns").join(name).exists());
+        Self {
+            admin,
+            in_user_namespace: !maps_all_users(),
+            missing: missing.collect(),
+            permitted,
+            bounding: bounding_set(),
+            no_filters: why(crate::sys::seccomp::probe(), "system-call filter"),
+            no_keyrings: why(crate::sys::keyring::probe(), "keyring"),
+            no_mounts: why_no_mounts(),
+            no_landlock: super::landlock::refused(),
+            oom_score_adj: oom_score_adj(),
+            personality: nix::sys::personality::get().map_or(0, |persona| persona.bits().cast_unsigned()),
+        }
+    }
+
+    /// Each kind of namespace: its name, what makes it, and why there can be none.
+    pub fn namespaces(&self) -> Vec<(&'static str, &'static str, Option<String>)> {
+        let one = |(name, by)| (name, by, self.refuses(name).map(str::to_owned));
+        NAMESPACES.into_iter().map(one).collect()
+    }
+
+    /// What else bounds a child: its name, what does it, and why it cannot be had.
+    pub fn privileges(&self) -> Vec<(&'static str, &'static str, Option<String>)> {
+        let text = |why: &Option<Box<str>>| why.as_deref().map(str::to_owned);
+        let no_mounts = (!self.admin).then(|| "it takes CAP_SYS_ADMIN".to_owned());
+        let no_mounts = no_mounts.or_else(|| text(&self.no_mounts));
+        vec![
+            ("mounts", "fsopen(2), open_tree(2), mount_setattr(2)", no_mounts),
+            (
+                "seccomp",
+                "seccomp(2), a filter of system calls",
+                text(&self.no_filters),
+            ),
+            (
+                "keyring",
+                "keyctl(2), a session keyring of its own",
+                text(&self.no_keyrings),
+            ),
+        ]
+    }
+
+    /// Why there can be no namespace of this kind; None: there can.
+    pub fn refuses(&self, namespace: &str) -> Option<&'static str> {
+        if self.missing.contains(&namespace) {
+            return Some("this kernel was built without it");
+        }
+        (!self.admin).then_some("it takes CAP_SYS_ADMIN: run as root, or in a user namespace")
+    }
+}
+
+/// Why a thing cannot be had, where a probe of it fails.
+fn why(probed: io::Result<()>, what: &str) -> Option<Box<str>> {
+    let error = probed.err()?;
+    let name = crate::unit::value::errno_name(error.raw_os_error().unwrap_or(0));
+    Some(match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EINVAL | libc::EOPNOTSUPP) => format!("this kernel has no {what}: {name}").into(),
+        Some(_) | None => format!("svcd may use no {what}: {name}").into(),
+    })
+}
+
+/// The newest of the calls that mounts are made by is from kernel 5.12.
+fn why_no_mounts() -> Option<Box<str>> {
+    let (call, error) = crate::sys::mount::missing_call()?;
+    why(Err(error), call)
+}
+
+/// Zero where /proc does not tell, as most processes have it.
+fn oom_score_adj() -> i16 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+fn bounding_set() -> u64 {
+    let numbers = (0..u64::BITS).map(|number| 1 << number);
+    let held = numbers.filter(|bit| {
+        let capability = CapabilitySet::from_bits_retain(*bit);
+        rustix::thread::capability_is_in_bounding_set(capability).unwrap_or(false)
+    });
+    held.sum()
+}
+
+/// The machine's own user namespace maps every number to itself; user_namespaces(7).
+fn maps_all_users() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}

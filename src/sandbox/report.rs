@@ -1,0 +1,144 @@
+//! The failed step of a child, over a pipe: an error number, the step with its object, a NUL, and more for people.
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+
+/// A step that failed: `mount /data: ENOENT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepFailed {
+    /// As errno(3); 0 where no system call failed.
+    pub errno: i32,
+    what: String,
+    detail: String,
+}
+
+impl StepFailed {
+    /// The step with its object: `mount /data`.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// More for people; may be empty.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// A step with its object, and the errno(3) that it failed with.
+    pub fn new(what: impl Into<String>, errno: i32) -> Self {
+        Self {
+            errno,
+            what: what.into(),
+            detail: String::new(),
+        }
+    }
+
+    /// With more for people.
+    pub fn because(self, detail: String) -> Self {
+        Self { detail, ..self }
+    }
+}
+
+/// The exit status that systemd gives a process whose step failed, and so does ours; systemd.exec(5), "Process exit
+/// codes". `step` is [`StepFailed::what`], or a key that refused the start.
+pub fn exit_code(step: &str) -> u8 {
+    match step.split(' ').next().unwrap_or_default() {
+        "chdir" => 200,
+        "nice" => 201,
+        "descriptors" => 202,
+        "exec" => 203,
+        "rlimit" => 205,
+        "oom-score-adj" => 206,
+        "input" | "terminal" => 208,
+        "output" => 209,
+        "io-scheduling-class" => 211,
+        "timer-slack" => 212,
+        "cpu-scheduling-policy" => 214,
+        "cpu-affinity" => 215,
+        "group" | "groups" => 216,
+        "user" | "read" | "dynamic-user" => 217,
+        "capabilities" | "ambient-capabilities" => 218,
+        "session" => 220,
+        "mode" | "loopback" => 225,
+        "no-new-privileges" => 227,
+        "seccomp"
+        | "restrict-namespaces"
+        | "lock-personality"
+        | "memory-deny-write-execute"
+        | "restrict-realtime"
+        | "restrict-suid-sgid"
+        | "protect-clock"
+        | "system-call-architectures" => 228,
+        "personality" => 230,
+        "restrict-address-families" => 232,
+        "runtime-directory" => 233,
+        "keyring-mode" => 237,
+        "state-directory" => 238,
+        "cache-directory" => 239,
+        "logs-directory" => 240,
+        "environment-file" => 241,
+        "credentials" => 243,
+        _ if is_of_cgroup(step) => 219,
+        // Mounts, namespaces, and all that a process sees by them.
+        _ => 226,
+    }
+}
+
+fn is_of_cgroup(step: &str) -> bool {
+    step.split(' ').next() == Some("cgroup") || crate::unit::keys::find("resources", step).is_some()
+}
+
+impl fmt::Display for StepFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if self.errno == 0 {
+            Ok(())
+        } else {
+            write!(f, ": {:?}", nix::errno::Errno::from_raw(self.errno))
+        }?;
+        match &*self.detail {
+            "" => Ok(()),
+            detail => write!(f, ": {detail}"),
+        }
+    }
+}
+
+/// Longest report: one write(2) of no more than this is whole, or not there; pipe(7).
+const REPORT_BYTES_MAX: usize = 4096;
+
+/// Tells the parent, which may be gone.
+pub(super) fn send(pipe: BorrowedFd<'_>, failed: &StepFailed) {
+    let mut bytes = failed.errno.to_le_bytes().to_vec();
+    bytes.extend_from_slice(failed.what.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(failed.detail.as_bytes());
+    bytes.truncate(REPORT_BYTES_MAX);
+    let _ = rustix::io::write(pipe, &bytes);
+}
+
+/// What a child's report says; nothing: it has executed its program.
+pub fn read_report(bytes: &[u8]) -> Option<StepFailed> {
+    let (errno, rest) = bytes.split_first_chunk::<4>()?;
+    let mut parts = rest.splitn(2, |byte| *byte == 0);
+    let mut text = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    Some(StepFailed {
+        errno: i32::from_le_bytes(*errno),
+        what: text(),
+        detail: text(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_success_and_rubbish_is_no_panic() {
+        assert_eq!(read_report(b""), None);
+        assert_eq!(read_report(b"abc"), None);
+        let failed = read_report(&[2, 0, 0, 0, b'x', 0xff]).unwrap();
+        assert_eq!(failed.errno, 2);
+        assert!(failed.to_string().ends_with(": ENOENT"));
+        let failed = read_report(b"\x10\0\0\0unmount /x\0held by a\0b").unwrap();
+        assert_eq!(failed.to_string(), "unmount /x: EBUSY: held by a\0b");
+    }
+}

@@ -1,0 +1,324 @@
+//! A service to an order of steps, complete before the clone. The order that security rests on is [`command`] and
+//! [`holder`], read from the top.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use super::Context;
+use super::decide::Sandbox;
+use super::directories::{self, Directory};
+use super::identity::Person;
+use super::seccomp::{self, Program};
+use super::streams::Streams;
+use super::view::{self, Mount, Rule};
+use crate::unit::namespaces::TimeOffsets;
+use crate::unit::{
+    Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Rlimit, RlimitResource, Scheduling,
+};
+
+/// What a child does, in this order.
+pub struct Setup<'a> {
+    /// CLONE_NEW… for clone3(2).
+    pub(super) namespaces: u64,
+    /// The process whose pid namespace the child is cloned into.
+    pub(super) into: Option<BorrowedFd<'a>>,
+    pub(super) steps: Vec<Step<'a>>,
+}
+
+/// One step of a child.
+pub(super) enum Step<'a> {
+    /// Joins v1 cgroups: `0` to each `tasks` file. Before the cgroup namespace, which begins where it is.
+    JoinCgroups(Vec<BorrowedFd<'a>>),
+    /// A cgroup namespace whose root is the unit's group.
+    CgroupNamespace,
+    /// Enters these namespaces (CLONE_NEW…) of the holder.
+    Enter(BorrowedFd<'a>, u64),
+    /// A session without a terminal.
+    Session,
+    /// The machine's terminal of that name, from before there are namespaces; with `take` as the session's own.
+    Terminal {
+        path: PathBuf,
+        take: bool,
+    },
+    /// A time namespace, before /proc is another.
+    Clocks(TimeOffsets),
+    Hostname(Box<str>),
+    LoopbackUp,
+    /// Makes the directories that it is given, where the machine has them.
+    Directories(Vec<Directory>),
+    /// What of the machine's files it sees.
+    View(Vec<Mount>),
+    /// Makes those directories its user's, who is looked up in its own root.
+    OwnDirectories(Option<Account>, Option<Account>),
+    /// What of all that it can write, execute, reach.
+    Access(Vec<Rule>),
+    Streams(Streams<'a>),
+    Scheduling(&'a Scheduling),
+    /// Before any namespace, whose /proc may be another.
+    OomScore(i16),
+    Rlimits(Vec<Rlimit>),
+    Umask(u32),
+    /// The execution domain of personality(2).
+    Personality(u32),
+    /// A session keyring of its own, made as root so that it counts against no user's quota.
+    Keyring,
+    /// The user's keyring in it.
+    UserKeyring,
+    /// Drops what is not in it from the bounding set.
+    Bounding(u64),
+    Identity {
+        user: Option<Account>,
+        group: Option<Account>,
+        groups: Vec<Account>,
+        /// What no file says of a user that is there for this service only.
+        dynamic: Option<Person>,
+        /// The permitted set is needed after it.
+        keep_capabilities: bool,
+    },
+    /// The other four sets: see [`super::capabilities::settle`].
+    Capabilities {
+        bounding: Option<u64>,
+        ambient: u64,
+        admin: bool,
+    },
+    NoNewPrivileges,
+    /// Looks the paths up, while that is not restricted; the rules hold from right before the filter.
+    Landlock(&'a Landlock),
+    WorkingDirectory(PathBuf),
+    Environment(Environment<'a>),
+    /// The signals' defaults, rules for files, the filter, then the program, with nothing in between that a filter could refuse.
+    Exec {
+        command: Command,
+        path: Vec<PathBuf>,
+        ignore_sigpipe: bool,
+        filter: Option<&'a Program>,
+    },
+    /// The reaper's program, by descriptor.
+    ExecReaper(BorrowedFd<'a>),
+}
+
+/// Where a command's environment comes from, lowest first.
+pub(super) struct Environment<'a> {
+    /// What `$TERM` is about.
+    pub terminal: Option<PathBuf>,
+    pub set: &'a BTreeMap<Box<str>, Box<str>>,
+    pub passed: Vec<(OsString, OsString)>,
+    pub files: Vec<OptionalPath>,
+    pub told: Vec<(String, String)>,
+    pub unset: Vec<Box<str>>,
+}
+
+const NEWNS: u64 = libc::CLONE_NEWNS as u64;
+const NEWPID: u64 = libc::CLONE_NEWPID as u64;
+const NEWIPC: u64 = libc::CLONE_NEWIPC as u64;
+const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
+const NEWNET: u64 = libc::CLONE_NEWNET as u64;
+const NEWCGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
+const NEWTIME: u64 = libc::CLONE_NEWTIME as u64;
+/// Those that are not made by the clone: a cgroup namespace begins where its first process is by then, and a time
+/// namespace's clocks are set before a process is in it.
+const LATER: u64 = NEWCGROUP | NEWTIME;
+
+impl Sandbox {
+    /// A process keeps the service's namespaces for its commands.
+    pub fn needs_holder(&self) -> bool {
+        self.isolation.init && namespaces(self) != 0
+    }
+}
+
+fn namespaces(sandbox: &Sandbox) -> u64 {
+    let isolation = &sandbox.isolation;
+    let each = [
+        (isolation.mount, NEWNS),
+        (isolation.pid, NEWPID),
+        (isolation.ipc, NEWIPC),
+        (isolation.uts, NEWUTS),
+        (isolation.cgroup, NEWCGROUP),
+        (isolation.time.is_some(), NEWTIME),
+        (sandbox.network == Network::None, NEWNET),
+    ];
+    each.iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum()
+}
+
+/// The order of the process that keeps the namespaces.
+pub fn holder<'a>(context: &Context<'a>) -> Setup<'a> {
+    let mut steps = vec![Step::JoinCgroups(context.join_files.to_vec())];
+    steps.push(Step::Session);
+    namespace_steps(context, &mut steps);
+    steps.push(Step::ExecReaper(context.reaper));
+    Setup {
+        namespaces: namespaces(context.sandbox) & !LATER,
+        into: None,
+        steps,
+    }
+}
+
+/// The order of one command.
+pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<BorrowedFd<'a>>) -> Setup<'a> {
+    let service = context.service;
+    let all = namespaces(context.sandbox);
+    let mut steps = vec![Step::JoinCgroups(context.join_files.to_vec()), Step::Session];
+    if service.scheduling.oom_score_adj != context.kernel.oom_score_adj {
+        steps.push(Step::OomScore(service.scheduling.oom_score_adj));
+    }
+    let streams = streams(context);
+    let terminal = streams.need_terminal().then(|| service.tty_path.clone());
+    steps.extend(terminal.clone().map(|path| Step::Terminal {
+        path,
+        take: streams.from_terminal,
+    }));
+    let mut into = None;
+    match holder {
+        Some(holder) => {
+            steps.push(Step::Enter(holder, all & !NEWPID));
+            into = Some(holder).filter(|_| context.sandbox.isolation.pid);
+        }
+        None => namespace_steps(context, &mut steps),
+    }
+    steps.push(Step::Streams(streams));
+    process_steps(context, &mut steps);
+    privilege_steps(context, &mut steps);
+    steps.push(Step::WorkingDirectory(
+        service.working_directory.clone().unwrap_or_else(|| PathBuf::from("/")),
+    ));
+    steps.push(Step::Environment(environment(context, terminal)));
+    steps.push(Step::Exec {
+        command: command.clone(),
+        path: service.exec_search_path.clone(),
+        ignore_sigpipe: service.ignore_sigpipe,
+        filter: context.sandbox.filter.as_deref(),
+    });
+    let own = if holder.is_some() { 0 } else { all & !LATER };
+    Setup {
+        namespaces: own,
+        into,
+        steps,
+    }
+}
+
+/// What is the process's own, whoever it runs as.
+fn process_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
+    let service = context.service;
+    steps.push(Step::Scheduling(&service.scheduling));
+    let nofile = context.nofile.map(|(soft, hard)| Rlimit {
+        resource: RlimitResource::Nofile,
+        soft: Some(soft),
+        hard: Some(hard),
+    });
+    steps.push(Step::Rlimits(
+        nofile.into_iter().chain(service.rlimits.clone()).collect(),
+    ));
+    steps.push(Step::Umask(service.umask));
+    if let Some(domain) = context.sandbox.isolation.personality.and_then(seccomp::domain) {
+        steps.push(Step::Personality(domain));
+    }
+    if context.sandbox.isolation.keyring_mode != KeyringMode::Inherit {
+        steps.push(Step::Keyring);
+    }
+}
+
+/// Who it runs as, and what it may do from then on.
+fn privilege_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
+    let (service, isolation) = (context.service, &context.sandbox.isolation);
+    // Without no-new-privileges, a filter and rules for files are given by CAP_SYS_ADMIN.
+    let given = context.sandbox.filter.is_some() || isolation.landlock.is_some();
+    let admin = given && !isolation.no_new_privileges;
+    if let Some(paths) = &isolation.landlock {
+        steps.push(Step::Landlock(paths));
+    }
+    if let Some(set) = isolation.bounding() {
+        steps.push(Step::Bounding(set));
+    }
+    let (user, group) = context.accounts();
+    steps.push(Step::Identity {
+        user,
+        group,
+        groups: service.supplementary_groups.clone(),
+        dynamic: context.dynamic_user.map(|_| dynamic_person(context)),
+        keep_capabilities: admin || isolation.ambient_capabilities != 0,
+    });
+    if isolation.keyring_mode == KeyringMode::Shared {
+        steps.push(Step::UserKeyring);
+    }
+    steps.push(Step::Capabilities {
+        bounding: isolation.bounding(),
+        ambient: isolation.ambient_capabilities,
+        admin,
+    });
+    if isolation.no_new_privileges {
+        steps.push(Step::NoNewPrivileges);
+    }
+}
+
+/// Called as the unit says, or as the unit is.
+fn dynamic_person(context: &Context<'_>) -> Person {
+    let name = match &context.service.user {
+        Some(Account::Name(name)) => name.to_string(),
+        Some(Account::Id(_)) | None => context.unit.name.to_string(),
+    };
+    Person {
+        name: Some(name),
+        home: Some("/".to_owned()),
+        shell: Some("/usr/sbin/nologin".to_owned()),
+    }
+}
+
+fn streams<'a>(context: &Context<'a>) -> Streams<'a> {
+    let service = context.service;
+    Streams {
+        log: context.output,
+        from_terminal: context.reads_input && service.standard_input == Input::Tty,
+        output: service.standard_output.clone(),
+        error: service.standard_error.clone(),
+    }
+}
+
+fn environment<'a>(context: &Context<'a>, terminal: Option<PathBuf>) -> Environment<'a> {
+    let service = context.service;
+    let passed = |name: &OsString| service.pass_environment.iter().any(|wanted| *name == **wanted);
+    Environment {
+        terminal,
+        set: &service.environment,
+        passed: context
+            .inherited
+            .iter()
+            .filter(|(name, _)| passed(name))
+            .cloned()
+            .collect(),
+        files: service.environment_file.clone(),
+        told: [context.environment.clone(), directories::variables(context)].concat(),
+        unset: service.unset_environment.clone(),
+    }
+}
+
+/// What is done once for a set of namespaces.
+fn namespace_steps(context: &Context<'_>, steps: &mut Vec<Step<'_>>) {
+    let isolation = &context.sandbox.isolation;
+    if isolation.cgroup {
+        steps.push(Step::CgroupNamespace);
+    }
+    steps.extend(isolation.time.map(Step::Clocks));
+    if let Some(hostname) = isolation.hostname.clone().filter(|_| isolation.uts) {
+        steps.push(Step::Hostname(hostname));
+    }
+    if context.sandbox.network == Network::None {
+        steps.push(Step::LoopbackUp);
+    }
+    let directories = directories::of(context);
+    let has_directories = !directories.is_empty();
+    if has_directories {
+        steps.push(Step::Directories(directories));
+    }
+    if isolation.mount {
+        steps.push(Step::View(view::of(context)));
+    }
+    if has_directories {
+        let (user, group) = context.accounts();
+        steps.push(Step::OwnDirectories(user, group));
+    }
+    if isolation.mount {
+        steps.push(Step::Access(view::access(context)));
+    }
+}

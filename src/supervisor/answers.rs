@@ -1,0 +1,558 @@
+//! The engine's words, and the kernel's, as what clients see: [`crate::control::view`].
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what means nothing here is dropped, whatever is added to the enum"
+)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::Supervisor;
+use super::files::is_cycle;
+use super::lives::Life;
+use super::processes;
+use crate::cgroup::Group;
+use crate::control::call::Request;
+use crate::control::reply::{Failure, reply};
+use crate::control::returns;
+use crate::control::view::{self, timestamp};
+use crate::engine::action::{Change, Outcome};
+use crate::engine::event::{Because, Cause};
+use crate::engine::{Entry, StateWord, UnitId};
+use crate::unit::report::Finding;
+use crate::unit::{Enforcement, Kind, LinkKind, Need, Unit};
+
+/// A dependency tree is drawn no deeper than this.
+const TREE_DEPTH_MAX: u32 = 64;
+/// A unit file longer than this is not valid, so none that is shown is.
+const CAT_BYTES_MAX: u64 = 1 << 20;
+
+impl Supervisor {
+    /// Answers a request that changes nothing.
+    pub(super) fn read_request(&mut self, request: &Request) -> Result<Vec<u8>, Failure> {
+        match request {
+            Request::Status { units } => {
+                let ids = if units.is_empty() {
+                    self.engine.ids().collect()
+                } else {
+                    self.named(units, false)?
+                };
+                let units = ids.into_iter().filter_map(|id| self.status(id)).collect();
+                let log_dir = self.config.log_dir.display().to_string();
+                Ok(reply(&returns::Statuses { units, log_dir }, false))
+            }
+            Request::Stats { units } => Ok(reply(&self.stats(units)?, false)),
+            Request::List { all, failed } => {
+                let lines = self.engine.ids().filter_map(|id| self.line(id));
+                let units = lines.filter(|line| is_listed(line, *all, *failed)).collect();
+                Ok(reply(&returns::Lines { units }, false))
+            }
+            Request::Show { unit } => Ok(reply(
+                &returns::Values {
+                    values: self.values(self.one(unit)?),
+                },
+                false,
+            )),
+            Request::Cat { unit } => Ok(reply(
+                &returns::Files {
+                    files: self.texts(self.one(unit)?),
+                },
+                false,
+            )),
+            Request::Dependencies { unit, reverse } => {
+                let root = self.one(unit)?;
+                Ok(reply(
+                    &returns::Tree {
+                        tree: self.tree_of(root, *reverse),
+                    },
+                    false,
+                ))
+            }
+            Request::Processes { unit } => Ok(reply(
+                &returns::Processes {
+                    processes: self.processes_of(self.one(unit)?),
+                },
+                false,
+            )),
+            Request::Why { unit } => {
+                let chain = self
+                    .engine
+                    .why(self.one(unit)?)
+                    .iter()
+                    .map(|entry| self.entry(entry))
+                    .collect();
+                Ok(reply(&returns::Chain { chain }, false))
+            }
+            Request::History { unit } => {
+                let id = unit.as_deref().map(|unit| self.one(unit)).transpose()?;
+                let entries = self.engine.history(id).map(|entry| self.entry(entry)).collect();
+                Ok(reply(&returns::Entries { entries }, false))
+            }
+            _ => Ok(reply(&self.version(), false)),
+        }
+    }
+
+    fn one(&self, name: &str) -> Result<UnitId, Failure> {
+        self.engine.find(name).ok_or_else(|| self.no_such_unit(name))
+    }
+
+    fn name(&self, unit: UnitId) -> String {
+        let unit = self.engine.unit(unit);
+        unit.map(|unit| unit.name.to_string()).unwrap_or_default()
+    }
+
+    pub(super) fn name_and_state(&self, unit: UnitId) -> Option<(String, view::State)> {
+        Some((
+            self.engine.unit(unit)?.name.to_string(),
+            state_word(self.engine.view(unit)?.state),
+        ))
+    }
+
+    pub(super) fn status(&self, id: UnitId) -> Option<view::UnitStatus> {
+        let (unit, seen) = (self.engine.unit(id)?, self.engine.view(id)?);
+        let mut status = view::UnitStatus::new(unit.name.as_str(), kind_word(unit));
+        status.description = unit.description.to_string();
+        status.state = state_word(seen.state);
+        status.since = Some(timestamp(seen.since.0));
+        status.reason = seen.reason.as_deref().map(str::to_owned);
+        status.result = seen.result.as_ref().map(|result| result.word().to_owned());
+        status.result_text = seen.result.as_ref().map(ToString::to_string);
+        status.exit_code = seen.exit_code.map(i64::from);
+        status.signal = seen.signal.map(|signal| signal.to_string());
+        if let Some((step, errno)) = seen.failed_step() {
+            status.failed_step = Some(step.to_owned());
+            status.errno = errno_name(errno);
+            status.step_exit_code = Some(i64::from(crate::sandbox::exit_code(step)));
+        }
+        status.restarts = u64::from(seen.restarts);
+        status.next_try = seen.next_try.map(|at| timestamp(at.0));
+        status.waiting_for = seen.waiting_for.iter().map(ToString::to_string).collect();
+        status.blocked_by = seen.blocked_by.iter().map(ToString::to_string).collect();
+        status.findings = self.findings_of(unit).collect();
+        if let Some(life) = self.lives.get(&id) {
+            add_life(&mut status, life);
+        }
+        Some(status)
+    }
+
+    fn line(&self, id: UnitId) -> Option<view::UnitLine> {
+        let (unit, seen) = (self.engine.unit(id)?, self.engine.view(id)?);
+        Some(view::UnitLine {
+            unit: unit.name.to_string(),
+            description: unit.description.to_string(),
+            kind: kind_word(unit).to_owned(),
+            state: state_word(seen.state),
+            since: Some(timestamp(seen.since.0)),
+            reason: seen.reason.as_deref().map(str::to_owned),
+            result_text: seen.result.as_ref().map(ToString::to_string),
+            // The number inside costs a look into /proc, which a list of a thousand does not take.
+            main_pid: self.lives.get(&id).and_then(Life::main).and_then(|main| {
+                Some(view::MainPid {
+                    host: u32::try_from(main.pid).ok()?,
+                    inside: None,
+                })
+            }),
+            restarts: u64::from(seen.restarts),
+            next_try: seen.next_try.map(|at| timestamp(at.0)),
+            slice: slice_of(unit),
+            memory: None,
+            invalid: self.findings_of(unit).any(|finding| finding.severity == "error"),
+        })
+    }
+
+    fn findings_of(&self, unit: &Unit) -> impl Iterator<Item = view::Finding> {
+        let of_unit = move |finding: &&Finding| {
+            let in_cycle = is_cycle(finding) && finding.message.contains(&format!(" {} (", unit.name));
+            in_cycle || finding.unit.as_ref() == Some(&unit.name)
+        };
+        self.files.findings.iter().filter(of_unit).map(view::Finding::from)
+    }
+
+    fn values(&self, id: UnitId) -> Vec<view::ShownValue> {
+        let shown = self
+            .engine
+            .unit(id)
+            .map(|unit| crate::unit::show::effective(unit))
+            .unwrap_or_default();
+        shown
+            .into_iter()
+            .map(|value| view::ShownValue {
+                table: value.table.to_string(),
+                key: value.key.to_string(),
+                value: value.value.to_string(),
+                origin: value.origin.to_string(),
+            })
+            .collect()
+    }
+
+    fn texts(&self, id: UnitId) -> Vec<view::UnitFile> {
+        let files = self
+            .engine
+            .unit(id)
+            .map(|unit| unit.origin.files.clone())
+            .unwrap_or_default();
+        let read = |path: &str| {
+            let small = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.size() <= CAT_BYTES_MAX);
+            small.then(|| fs::read_to_string(path).ok()).flatten()
+        };
+        files
+            .iter()
+            .map(|path| view::UnitFile {
+                path: path.to_string(),
+                text: read(path).unwrap_or_else(|| "# no longer there, or not readable\n".to_owned()),
+            })
+            .collect()
+    }
+
+    /// Depth first, each unit's own tree once.
+    fn tree_of(&self, root: UnitId, reverse: bool) -> Vec<view::Dependency> {
+        let mut lines = Vec::new();
+        let mut drawn = std::collections::BTreeSet::new();
+        let mut stack = vec![(0_u32, self.name(root), String::new(), Some(root))];
+        while let Some((depth, unit, link, id)) = stack.pop() {
+            let below = match id {
+                Some(id) if depth < TREE_DEPTH_MAX => self.engine.dependencies(id, reverse),
+                _ => Vec::new(),
+            };
+            let repeated = !below.is_empty() && !drawn.insert(id);
+            if !repeated {
+                let children = below.into_iter().rev();
+                stack.extend(children.map(|(kind, name, id)| (depth + 1, name.to_string(), link_text(kind), id)));
+            }
+            let state = id.and_then(|id| self.name_and_state(id)).map(|(_, state)| state);
+            lines.push(view::Dependency {
+                depth,
+                unit,
+                link,
+                state,
+                repeated,
+            });
+        }
+        lines
+    }
+
+    fn processes_of(&self, id: UnitId) -> Vec<view::Process> {
+        let Some(life) = self.lives.get(&id) else {
+            return Vec::new();
+        };
+        let main = life.main().map(|main| main.pid);
+        let holder = life.holder.as_ref().map(|holder| holder.pid);
+        let mut all: Vec<i32> = life.members().into_iter().chain(holder).collect();
+        all.sort_unstable();
+        all.into_iter()
+            .filter_map(|pid| processes::process(pid, main == Some(pid)))
+            .collect()
+    }
+
+    fn entry(&self, entry: &Entry) -> view::Entry {
+        view::Entry {
+            at: timestamp(entry.at.0),
+            unit: self.name(entry.unit),
+            what: change_word(&entry.what).to_owned(),
+            text: change_text(&entry.what),
+            by: self.cause(cause_of(&entry.what)),
+        }
+    }
+
+    fn cause(&self, cause: Option<&Cause>) -> view::Cause {
+        let plain = |kind: &str, text: String| view::Cause {
+            kind: kind.to_owned(),
+            text,
+            uid: None,
+            pid: None,
+            unit: None,
+        };
+        match cause {
+            None | Some(Cause::Policy) => plain("policy", "its own doing, or its restart policy".to_owned()),
+            Some(Cause::Boot) => plain("boot", "svcd came up".to_owned()),
+            Some(Cause::Files) => plain("files", "its unit file changed".to_owned()),
+            Some(Cause::Signal(name)) => plain("signal", format!("{name} to svcd")),
+            Some(Cause::Operator { uid, pid, program }) => view::Cause {
+                uid: Some(*uid),
+                pid: Some(*pid),
+                ..plain("operator", format!("uid {uid} by {program}, pid {pid}"))
+            },
+            Some(Cause::Unit(unit, because)) => {
+                let name = self.name(*unit);
+                view::Cause {
+                    unit: Some(name.clone()),
+                    ..plain("unit", format!("{} {name}", because_text(*because)))
+                }
+            }
+        }
+    }
+
+    pub(super) fn outcome_view(&self, unit: UnitId, outcome: Outcome) -> view::Outcome {
+        let (kind, why) = match outcome {
+            Outcome::Done => (view::OutcomeKind::Done, None),
+            Outcome::Failed(why) => (view::OutcomeKind::Failed, Some(why)),
+            Outcome::Refused(why) => (view::OutcomeKind::Refused, Some(why)),
+            Outcome::Unenforceable(why) => (view::OutcomeKind::Refused, Some(why)),
+            Outcome::Superseded(why) => (view::OutcomeKind::Superseded, Some(why)),
+        };
+        view::Outcome {
+            why: why.map(String::from),
+            ..self.outcome_without_answer(unit, kind)
+        }
+    }
+
+    pub(super) fn outcome_without_answer(&self, unit: UnitId, outcome: view::OutcomeKind) -> view::Outcome {
+        let (name, state) = self
+            .name_and_state(unit)
+            .unwrap_or_else(|| (String::new(), view::State::Inactive));
+        let result = self.engine.view(unit).and_then(|view| view.result);
+        view::Outcome {
+            unit: name,
+            outcome,
+            why: None,
+            hint: None,
+            state,
+            result_text: result.map(|r| r.to_string()),
+        }
+    }
+
+    fn version(&self) -> view::Version {
+        let text = |path: &std::path::Path| path.display().to_string();
+        view::Version {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: rustix::process::getpid().as_raw_nonzero().get().unsigned_abs(),
+            since: timestamp(self.since.wall.0),
+            units: self.files.path.directories().iter().map(|dir| text(dir)).collect(),
+            runtime_dir: text(&self.config.runtime_dir),
+            state_dir: text(&self.config.state_dir),
+            log_dir: text(&self.config.log_dir),
+            cgroup: if self.tree.unavailable().is_some() {
+                String::new()
+            } else {
+                self.config.cgroup.clone()
+            },
+            reload: match self.settings.reload.mode {
+                super::settings::ReloadMode::Auto => "auto".to_owned(),
+                super::settings::ReloadMode::Manual => "manual".to_owned(),
+            },
+        }
+    }
+}
+
+/// What the kernel says of a unit that runs.
+fn add_life(status: &mut view::UnitStatus, life: &Life) {
+    status.main_pid = life.main().and_then(|main| {
+        let host = u32::try_from(main.pid).ok()?;
+        Some(view::MainPid {
+            host,
+            inside: processes::inside_pid(main.pid),
+        })
+    });
+    status.frozen = life.frozen;
+    let limits = life.group.as_ref().map_or(life.unheld.as_slice(), Group::enforcement);
+    let keys = life.sandbox.keys().iter().chain(limits);
+    status.isolation = keys
+        .map(|(key, enforcement)| (key.to_string(), enforcement_text(enforcement)))
+        .collect();
+    let Some(group) = &life.group else { return };
+    status.cgroup = Some(group.path().to_owned());
+    for usage in group.usage() {
+        // Microseconds of CPU in each second are ten-thousandths of a percent of one CPU.
+        let is_quota = *usage.key == *"cpu-quota";
+        let amount = |value: u64| {
+            if is_quota {
+                view::Amount(value as f64 / 10_000.0)
+            } else {
+                view::Amount::from(value)
+            }
+        };
+        let limit = view::Limit {
+            limit: usage.limit.map(amount),
+            current: usage.current.map(amount),
+            peak: usage.peak.map(amount),
+        };
+        status.limits.insert(usage.key.to_string(), limit);
+    }
+    status.usage = Some(super::stats::usage(life));
+}
+
+fn enforcement_text(enforcement: &Enforcement) -> String {
+    match enforcement {
+        Enforcement::Enforced => "enforced".to_owned(),
+        Enforcement::Skipped(why) => format!("skipped: {why}"),
+    }
+}
+
+fn is_listed(line: &view::UnitLine, all: bool, failed: bool) -> bool {
+    match line.state {
+        view::State::Failed | view::State::Blocked | view::State::Backoff if failed => true,
+        _ if failed => false,
+        view::State::Inactive | view::State::Masked | view::State::Skipped => all || line.invalid,
+        _ => true,
+    }
+}
+
+pub(super) fn state_word(state: StateWord) -> view::State {
+    match state {
+        StateWord::Inactive => view::State::Inactive,
+        StateWord::Waiting => view::State::Waiting,
+        StateWord::Starting => view::State::Starting,
+        StateWord::Running => view::State::Running,
+        StateWord::Stopping => view::State::Stopping,
+        StateWord::Failed => view::State::Failed,
+        StateWord::Backoff => view::State::Backoff,
+        StateWord::Blocked => view::State::Blocked,
+        StateWord::Skipped => view::State::Skipped,
+        StateWord::Masked => view::State::Masked,
+    }
+}
+
+pub(super) fn kind_word(unit: &Unit) -> &'static str {
+    match unit.kind {
+        Kind::Masked => "masked",
+        Kind::Target => "target",
+        Kind::Slice(_) => "slice",
+        Kind::Mount(_) => "mount",
+        Kind::Service(_) => "service",
+    }
+}
+
+fn slice_of(unit: &Unit) -> Option<String> {
+    let slice = match &unit.kind {
+        Kind::Service(service) => service.resources.slice.as_ref(),
+        Kind::Slice(resources) => resources.slice.as_ref(),
+        Kind::Masked | Kind::Target | Kind::Mount(_) => None,
+    };
+    slice.map(ToString::to_string)
+}
+
+fn link_text(kind: LinkKind) -> String {
+    let word = match kind {
+        LinkKind::WantedBy => "wanted-by",
+        LinkKind::Requires(Need::Started) => "requires (started)",
+        LinkKind::Requires(Need::Ready) => "requires (ready)",
+        LinkKind::Requires(Need::Healthy) => "requires (healthy)",
+        LinkKind::Requires(Need::Exited) => "requires (exited)",
+        LinkKind::Requires(Need::Succeeded) => "requires (succeeded)",
+        LinkKind::Wants => "wants",
+        LinkKind::BindsTo => "binds-to",
+        LinkKind::PartOf => "part-of",
+        LinkKind::After => "after",
+        LinkKind::Before => "before",
+        LinkKind::Conflicts => "conflicts",
+        LinkKind::OnFailure => "on-failure",
+        LinkKind::OnSuccess => "on-success",
+    };
+    word.to_owned()
+}
+
+fn because_text(because: Because) -> &'static str {
+    match because {
+        Because::RequiredBy => "required by",
+        Because::WantedBy => "wanted by",
+        Because::BoundTo => "bound to",
+        Because::PartOf => "part of",
+        Because::ConflictsWith => "in conflict with",
+        Because::OnFailureOf => "the failure of",
+        Because::OnSuccessOf => "the success of",
+        Because::StoppedWith => "stopped with",
+        Because::BackWith => "back with",
+    }
+}
+
+fn cause_of(change: &Change) -> Option<&Cause> {
+    match change {
+        Change::Starting { by } | Change::Stopping { by } | Change::Updated { by, .. } => Some(by),
+        _ => None,
+    }
+}
+
+/// The word of [`view::Change`].
+pub fn change_word(change: &Change) -> &'static str {
+    match change {
+        Change::Starting { .. } => "starting",
+        Change::Ready => "ready",
+        Change::Stopping { .. } => "stopping",
+        Change::Ended { .. } => "ended",
+        Change::Backoff { .. } => "backoff",
+        Change::GaveUp { .. } => "gave-up",
+        Change::Blocked { .. } => "blocked",
+        Change::Skipped { .. } => "skipped",
+        Change::Reloaded => "reloaded",
+        Change::Updated { .. } => "updated",
+        Change::Adopted => "adopted",
+        Change::Refused { .. } => "refused",
+    }
+}
+
+/// One line for people.
+pub fn change_text(change: &Change) -> String {
+    match change {
+        Change::Starting { .. } | Change::Ready => change_word(change).to_owned(),
+        Change::Stopping { .. } | Change::Reloaded => change_word(change).to_owned(),
+        Change::Ended { result, .. } => format!("ended: {result}"),
+        Change::Backoff { delay, nth } => format!("next try in {} (the {nth}. in a row)", rounded(*delay)),
+        Change::GaveUp { starts } => format!("given up after {starts} starts"),
+        Change::Blocked { by } => format!("blocked: {by}"),
+        Change::Skipped { condition } => format!("skipped: {condition} does not hold"),
+        Change::Updated { what, .. } => format!("updated: {what}"),
+        Change::Adopted => "adopted: it ran when svcd came up".to_owned(),
+        Change::Refused { why } => format!("refused: {why}"),
+    }
+}
+
+/// A delay for people: to the millisecond.
+fn rounded(delay: std::time::Duration) -> String {
+    let below = delay.subsec_nanos() % 1_000_000;
+    crate::unit::value::duration_text(delay - std::time::Duration::from_nanos(below.into()))
+}
+
+/// `*` is any text, `?` any character.
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // Where the last star was, and how much of the text it has eaten: on a mismatch it eats one more.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(expected) if *expected == '?' || text.get(t) == Some(expected) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, eaten)) => {
+                    star = Some((at, eaten + 1));
+                    p = at + 1;
+                    t = eaten + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(p..).unwrap_or_default().iter().all(|rest| *rest == '*')
+}
+
+fn errno_name(errno: i32) -> Option<String> {
+    (errno != 0).then(|| crate::unit::value::errno_name(errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("web", "web", true),
+            ("web", "webs", false),
+            ("web@*", "web@1", true),
+            ("*", "", true),
+            ("*b*b", "abab", true),
+            ("*b*b", "aba", false),
+            ("w?b", "web", true),
+            ("w?b", "wb", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Actions, carried out: one match, then a file for each deed that is more than a few lines.
+
+use super::Supervisor;
+use super::children::signal;
+use super::conditions;
+use crate::engine::action::{Action, Change, Scope};
+use crate::engine::event::Event;
+use crate::engine::{RunId, UnitId};
+use crate::unit::{Kind, Signal};
+
+impl Supervisor {
+    pub(super) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::CheckConditions { run } => {
+                let unmet = self.engine.run_unit(run).and_then(|unit| conditions::first_unmet(unit));
+                self.queue.push_back(Event::Conditions { run, unmet });
+            }
+            Action::Spawn { run, role } => self.spawn(run, role),
+            Action::Kill { run, scope, signal } => self.kill(run, scope, signal),
+            Action::AwaitEmpty { run } => self.await_empty(run),
+            Action::Release { run, keep, again } => self.release(run, keep, again),
+            Action::Update { unit } => self.update(unit),
+            Action::Answer { job, outcome } => self.answer(job, outcome),
+            Action::Report { unit, what } => self.report(unit, what),
+            Action::AllStopped => self.stopped = true,
+        }
+    }
+
+    fn kill(&mut self, run: RunId, scope: Scope, which: Signal) {
+        if self.lives.get(&run.unit).is_some_and(|life| life.run == run) {
+            self.wake(run.unit);
+            self.signal_unit(run.unit, scope, which);
+        }
+    }
+
+    /// Signals a unit's processes. After one that asks to end comes SIGCONT, or a stopped process could not hear it;
+    /// systemd.kill(5).
+    pub(super) fn signal_unit(&mut self, unit: UnitId, scope: Scope, which: Signal) {
+        let Some(life) = self.lives.get(&unit) else { return };
+        let with_continue = which == Signal::TERM || which == Signal::HUP;
+        let signals = std::iter::once(which).chain(with_continue.then_some(Signal::CONT));
+        match scope {
+            Scope::Main => {
+                for which in signals {
+                    life.main().into_iter().for_each(|main| signal(&main.pidfd, which));
+                }
+            }
+            Scope::Command(role) => {
+                for which in signals {
+                    life.command(role)
+                        .into_iter()
+                        .for_each(|process| signal(&process.pidfd, which));
+                }
+            }
+            Scope::All => signals.for_each(|which| self.signal_everyone(unit, which)),
+        }
+    }
+
+    fn signal_everyone(&mut self, unit: UnitId, which: Signal) {
+        let Some(life) = self.lives.get_mut(&unit) else { return };
+        life.killing = which == Signal::KILL;
+        life.killed |= life.killing;
+        let told = match &life.group {
+            Some(group) if which == Signal::KILL => group.kill_all(),
+            Some(group) => {
+                let holder: Vec<i32> = life.holder.iter().map(|holder| holder.pid).collect();
+                group.signal_all(which, &holder)
+            }
+            None => {
+                life.commands
+                    .iter()
+                    .for_each(|(_, process)| signal(&process.pidfd, which));
+                // The end of a pid namespace's PID 1 is the end of all that is in it; pid_namespaces(7).
+                if which == Signal::KILL {
+                    life.holder.iter().for_each(|holder| signal(&holder.pidfd, which));
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = told {
+            tracing::warn!("{}: signal {}: {error}", life.unit.name, which.0);
+        }
+    }
+
+    fn update(&mut self, id: UnitId) {
+        let Some(unit) = self.engine.unit(id) else { return };
+        if let Kind::Service(service) = &unit.kind {
+            self.outputs.update(&unit.name, &service.log);
+        }
+        self.update_limits(id);
+    }
+
+    fn report(&mut self, unit: UnitId, what: Change) {
+        let Some(name) = self.engine.unit(unit).map(|unit| unit.name.clone()) else {
+            return;
+        };
+        let text = super::answers::change_text(&what);
+        let failed = matches!(
+            what,
+            Change::GaveUp { .. } | Change::Refused { .. } | Change::Ended { failed: true, .. }
+        );
+        match (self.config.tell_moves, failed) {
+            (true, true) => tracing::warn!("{name}: {text}"),
+            (true, false) => tracing::info!("{name}: {text}"),
+            (false, _) => {}
+        }
+        self.tell_watchers(unit, super::answers::change_word(&what), &text);
+        self.tell_progress(unit, &text);
+    }
+}

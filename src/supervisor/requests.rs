@@ -1,0 +1,382 @@
+//! Requests of clients: each carried out at once, or kept until the engine has answered its jobs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+mod handover;
+mod named;
+
+use super::Supervisor;
+use super::children::FLUSH_WAIT_MAX;
+use super::clients::Peer;
+use super::clock;
+use super::freeze::Freezing;
+use super::limits::Movers;
+use crate::control::call::{Call, Request, Verb, Whom};
+use crate::control::reply::{Failure, Told, reply};
+use crate::control::{interface, returns, view};
+use crate::engine::action::{Outcome, Scope};
+use crate::engine::event::Mono;
+use crate::engine::{JobId, UnitId};
+
+/// Jobs that the engine works on, and the calls that wait for them.
+#[derive(Debug, Default)]
+pub struct Requests {
+    last_job: u64,
+    /// Whose each job is.
+    jobs: BTreeMap<JobId, (u64, UnitId)>,
+    /// By client.
+    calls: BTreeMap<u64, Waiting>,
+    /// Outcomes that wait for the log process, by its token.
+    held: BTreeMap<u64, (JobId, Outcome, Mono)>,
+    /// What the kernel has not done yet.
+    pub freezing: Vec<Freezing>,
+    pub movers: Movers,
+}
+
+/// A call that waits for its jobs.
+#[derive(Debug)]
+struct Waiting {
+    what: What,
+    more: bool,
+    left: Vec<UnitId>,
+    outcomes: Vec<view::Outcome>,
+    deadline: Option<Mono>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Units,
+    Reexec,
+    Apply(view::Plan),
+}
+
+impl Requests {
+    /// A client is gone: its jobs go on, and nobody is told.
+    pub fn forget(&mut self, number: u64) {
+        self.calls.remove(&number);
+        self.jobs.retain(|_, (client, _)| *client != number);
+    }
+
+    fn new_job(&mut self, client: u64, unit: UnitId) -> JobId {
+        self.last_job += 1;
+        let job = JobId(self.last_job);
+        self.jobs.insert(job, (client, unit));
+        job
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        let held = self.held.values().map(|(_, _, until)| *until).min();
+        let calls = self.calls.values().filter_map(|waiting| waiting.deadline).min();
+        [held, calls].into_iter().flatten().min()
+    }
+}
+
+impl Supervisor {
+    /// Carries a request out.
+    pub(super) fn request(&mut self, client: u64, call: Call, peer: &Peer) {
+        if !call.request.only_reads() && !peer.may_change() {
+            let failure = Failure::PermissionDenied {
+                what: call
+                    .request
+                    .method()
+                    .rsplit('.')
+                    .next()
+                    .unwrap_or_default()
+                    .to_lowercase(),
+                why: "only root may; group svc may read".to_owned(),
+            };
+            return self.respond(client, &call, Err(failure));
+        }
+        let answer = match &call.request {
+            Request::Job {
+                verb,
+                units,
+                wait,
+                timeout,
+            } => {
+                return self.start_jobs(client, &call, peer, *verb, units, (*wait, *timeout));
+            }
+            Request::Apply { hash } => return self.start_apply(client, &call, peer, hash.as_deref()),
+            Request::Set {
+                unit,
+                settings,
+                persist,
+            } => return self.set(client, &call, peer, (unit, settings, *persist)),
+            Request::Watch => {
+                self.clients.watch(client);
+                let first = reply(&returns::Changes::default(), true);
+                return self.clients.send(client, &first, &mut self.poll);
+            }
+            Request::Shutdown { power } => self.shutdown_request(*power, peer.cause()),
+            Request::Reexec => return self.requests.ask_reexec(client, &mut self.reexec_asked),
+            Request::Kill { units, signal, whom } => self.kill_units(units, *signal, *whom),
+            Request::Plan => {
+                let (plan, generation) = (self.plan(), None);
+                Ok(reply(&returns::Planned { plan, generation }, false))
+            }
+            Request::Timings => Ok(reply(&self.timings(), false)),
+            Request::GetInfo => Ok(reply(&interface::info(), false)),
+            Request::GetInterfaceDescription { interface } => interface::description(interface)
+                .map(|text| reply(&text, false))
+                .ok_or_else(|| Failure::InterfaceNotFound(interface.clone())),
+            Request::Stats { .. }
+            | Request::Status { .. }
+            | Request::List { .. }
+            | Request::Show { .. }
+            | Request::Cat { .. }
+            | Request::Dependencies { .. }
+            | Request::Processes { .. }
+            | Request::Why { .. }
+            | Request::History { .. }
+            | Request::Version => self.read_request(&call.request),
+        };
+        self.respond(client, &call, answer);
+    }
+
+    pub(super) fn respond(&mut self, client: u64, call: &Call, answer: Result<Vec<u8>, Failure>) {
+        if !call.oneway {
+            let bytes = answer.unwrap_or_else(|failure| failure.reply());
+            self.clients.send(client, &bytes, &mut self.poll);
+        }
+        self.clients.finish(client, &mut self.poll);
+    }
+
+    fn start_jobs(
+        &mut self,
+        client: u64,
+        call: &Call,
+        peer: &Peer,
+        verb: Verb,
+        names: &[String],
+        (wait, timeout): (bool, Option<Duration>),
+    ) {
+        let units = match self.named(names, true) {
+            Ok(units) => units,
+            Err(failure) => return self.respond(client, call, Err(failure)),
+        };
+        for (unit, job) in self.wait_for(client, call, units, timeout) {
+            self.ask(verb, unit, job, peer.cause());
+        }
+        self.settle();
+        if !wait || call.oneway {
+            self.end_call(client, view::OutcomeKind::Accepted);
+        }
+    }
+
+    /// The call is answered once its jobs, one for each unit, have come to an end.
+    pub(super) fn wait_for(
+        &mut self,
+        client: u64,
+        call: &Call,
+        units: Vec<UnitId>,
+        timeout: Option<Duration>,
+    ) -> Vec<(UnitId, JobId)> {
+        let waiting = Waiting {
+            what: What::Units,
+            more: call.more,
+            left: units.clone(),
+            outcomes: Vec::new(),
+            deadline: timeout.map(|timeout| Mono(clock::mono().0 + timeout)),
+        };
+        self.requests.calls.insert(client, waiting);
+        let job = |unit| (unit, self.requests.new_job(client, unit));
+        units.into_iter().map(job).collect()
+    }
+
+    fn start_apply(&mut self, client: u64, call: &Call, peer: &Peer, hash: Option<&str>) {
+        let plan = self.plan();
+        let refused = |why: &str| {
+            Failure::Refused(Told {
+                what: "apply".to_owned(),
+                why: why.to_owned(),
+                hint: Some("svc plan".to_owned()),
+            })
+        };
+        if hash.is_some_and(|hash| hash != plan.hash) {
+            return self.respond(client, call, Err(refused("the files have changed since that plan")));
+        }
+        if plan.findings.iter().any(|finding| finding.severity == "error") {
+            return self.respond(client, call, Err(refused("a unit file is not valid")));
+        }
+        let anybody = UnitId(u32::MAX);
+        let waiting = Waiting {
+            what: What::Apply(plan),
+            more: false,
+            left: vec![anybody],
+            outcomes: Vec::new(),
+            deadline: None,
+        };
+        self.requests.calls.insert(client, waiting);
+        let job = self.requests.new_job(client, anybody);
+        self.apply(peer.cause(), job);
+        self.settle();
+    }
+
+    /// Carries [`crate::engine::Action::Answer`] out: a failure waits until the last lines before it are on disk.
+    pub(super) fn answer(&mut self, job: JobId, outcome: Outcome) {
+        let Some((_, unit)) = self.requests.jobs.get(&job).copied() else {
+            return;
+        };
+        if matches!(outcome, Outcome::Failed(_))
+            && let Some(name) = self.engine.unit(unit).map(|unit| unit.name.clone())
+            && let Some(token) = self.outputs.flush(&name)
+        {
+            let until = Mono(clock::mono().0 + FLUSH_WAIT_MAX);
+            self.requests.held.insert(token, (job, outcome, until));
+            return;
+        }
+        self.finish_job(job, outcome);
+    }
+
+    /// The log process has written what there was.
+    pub(super) fn on_flushed(&mut self, token: u64) {
+        if let Some((job, outcome, _)) = self.requests.held.remove(&token) {
+            self.finish_job(job, outcome);
+        }
+        self.on_last_lines(token);
+    }
+
+    pub(super) fn next_request_deadline(&self) -> Option<Mono> {
+        self.requests.next_deadline()
+    }
+
+    /// Gives up waiting for the log process, and tells callers whose time is up.
+    pub(super) fn requests_due(&mut self, now: Mono) {
+        let held: Vec<u64> = self
+            .requests
+            .held
+            .iter()
+            .filter(|(_, (_, _, until))| *until <= now)
+            .map(|(token, _)| *token)
+            .collect();
+        held.into_iter().for_each(|token| self.on_flushed(token));
+        let late = |waiting: &Waiting| waiting.deadline.is_some_and(|deadline| deadline <= now);
+        let calls: Vec<u64> = self
+            .requests
+            .calls
+            .iter()
+            .filter(|(_, waiting)| late(waiting))
+            .map(|(client, _)| *client)
+            .collect();
+        calls
+            .into_iter()
+            .for_each(|client| self.end_call(client, view::OutcomeKind::TimedOut));
+    }
+
+    pub(super) fn finish_job(&mut self, job: JobId, outcome: Outcome) {
+        let Some((client, unit)) = self.requests.jobs.remove(&job) else {
+            return;
+        };
+        let outcome = self.outcome_view(unit, outcome);
+        let Some(waiting) = self.requests.calls.get_mut(&client) else {
+            return;
+        };
+        waiting.outcomes.push(outcome);
+        if let Some(place) = waiting.left.iter().position(|left| *left == unit) {
+            waiting.left.swap_remove(place);
+        }
+        if waiting.left.is_empty() {
+            self.end_call(client, view::OutcomeKind::Done);
+        }
+    }
+
+    /// Answers a call; units without an outcome by now get this one.
+    fn end_call(&mut self, client: u64, for_the_rest: view::OutcomeKind) {
+        let Some(waiting) = self.requests.calls.remove(&client) else {
+            return;
+        };
+        self.requests.jobs.retain(|_, (its, _)| *its != client);
+        let mut outcomes = waiting.outcomes;
+        for unit in waiting.left {
+            outcomes.push(self.outcome_without_answer(unit, for_the_rest));
+        }
+        outcomes.sort_by(|a, b| a.unit.cmp(&b.unit));
+        let bytes = match waiting.what {
+            What::Units => reply(
+                &returns::Outcomes {
+                    outcomes,
+                    progress: None,
+                },
+                false,
+            ),
+            // Answered by whoever knows what came of it.
+            What::Reexec => return,
+            What::Apply(plan) => reply(&returns::Planned { plan, generation: None }, false),
+        };
+        self.clients.send(client, &bytes, &mut self.poll);
+        self.clients.finish(client, &mut self.poll);
+        self.serve(client);
+    }
+
+    /// Tells the callers who wait for this unit where it is.
+    pub(super) fn tell_progress(&mut self, unit: UnitId, text: &str) {
+        let waiting: Vec<u64> = self
+            .requests
+            .calls
+            .iter()
+            .filter(|(_, waiting)| waiting.more && waiting.left.contains(&unit))
+            .map(|(client, _)| *client)
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let Some((name, state)) = self.name_and_state(unit) else {
+            return;
+        };
+        let progress = Some(view::Progress {
+            unit: name,
+            state,
+            text: text.to_owned(),
+        });
+        let bytes = reply(
+            &returns::Outcomes {
+                outcomes: Vec::new(),
+                progress,
+            },
+            true,
+        );
+        for client in waiting {
+            self.clients.send(client, &bytes, &mut self.poll);
+        }
+    }
+
+    fn kill_units(&mut self, names: &[String], signal: crate::unit::Signal, whom: Whom) -> Result<Vec<u8>, Failure> {
+        let scope = match whom {
+            Whom::Main => Scope::Main,
+            Whom::All => Scope::All,
+        };
+        let mut outcomes = Vec::new();
+        for unit in self.named(names, false)? {
+            self.signal_unit(unit, scope, signal);
+            outcomes.push(self.outcome_without_answer(unit, view::OutcomeKind::Done));
+        }
+        Ok(reply(
+            &returns::Outcomes {
+                outcomes,
+                progress: None,
+            },
+            false,
+        ))
+    }
+
+    /// Sends a change to the clients that watch.
+    pub(super) fn tell_watchers(&mut self, unit: UnitId, what: &str, text: &str) {
+        let Some((name, state)) = self.name_and_state(unit) else {
+            return;
+        };
+        let at = view::timestamp(clock::now().wall.0);
+        let change = view::Change {
+            at,
+            unit: name,
+            what: what.to_owned(),
+            text: text.to_owned(),
+            state,
+        };
+        let message = |lagged| {
+            let changes = vec![change.clone()];
+            reply(&returns::Changes { changes, lagged }, true)
+        };
+        self.clients.tell_watchers(message, &mut self.poll);
+    }
+}

@@ -1,0 +1,348 @@
+//! [`Action::Spawn`](crate::engine::Action::Spawn), carried out: the cgroup, the holder of the namespaces, the command.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::io::Errno;
+
+use super::Supervisor;
+use super::lives::{Life, Process};
+use super::poll::{Source, Who};
+use crate::cgroup::Group;
+use crate::engine::event::{Event, Role, SpawnFailure, SpawnFailureKind};
+use crate::engine::{RunId, UnitId};
+use crate::sandbox::{self, Context, Sandbox};
+use crate::unit::device::Devices;
+use crate::unit::{Command, Enforcement, Kind, Output, Resources, Service, Unenforceable, Unit, UnitName};
+
+/// Slices nest no deeper than this; the loader refuses a slice that sits in itself.
+const SLICE_DEPTH_MAX: usize = 32;
+
+impl Supervisor {
+    /// Starts a command, or says why not by an event.
+    pub(super) fn spawn(&mut self, run: RunId, role: Role) {
+        if let Err(failure) = self.try_spawn(run, role) {
+            self.queue.push_back(Event::SpawnFailed { run, role, failure });
+        }
+    }
+
+    fn try_spawn(&mut self, run: RunId, role: Role) -> Result<(), SpawnFailure> {
+        let unit = self.engine.run_unit(run).cloned().ok_or_else(|| step("unit", 0))?;
+        let service = match &unit.kind {
+            Kind::Service(service) => service,
+            Kind::Mount(mount) => return self.spawn_mount(run, role, &unit, mount),
+            Kind::Masked | Kind::Target | Kind::Slice(_) => return Err(step("unit", 0)),
+        };
+        let command = command_of(service, role).ok_or_else(|| step("command", 0))?;
+        self.ensure_life(run, &unit, service)?;
+        self.wake(run.unit);
+        let wants_log = service.standard_output == Output::Log || service.standard_error == Output::Log;
+        if wants_log {
+            self.outputs
+                .ensure(&unit.name, &service.log)
+                .map_err(|error| from_io("log pipe", &error))?;
+        }
+        let life = self.lives.get_mut(&run.unit).ok_or_else(|| step("unit", 0))?;
+        if !life.sandbox.needs_holder() {
+            return self.start_process(run.unit, Who::Command(role), Some(command));
+        }
+        match &life.holder {
+            Some(holder) if holder.report.is_none() => self.start_process(run.unit, Who::Command(role), Some(command)),
+            Some(_) => {
+                life.queued = Some(role);
+                Ok(())
+            }
+            None => {
+                life.queued = Some(role);
+                self.start_process(run.unit, Who::Holder, None).inspect_err(|_| {
+                    if let Some(life) = self.lives.get_mut(&run.unit) {
+                        life.queued = None;
+                    }
+                })
+            }
+        }
+    }
+
+    /// Makes the run's place: its cgroup with its limits, taken over from the run before where that was kept.
+    fn ensure_life(&mut self, run: RunId, unit: &Rc<Unit>, service: &Service) -> Result<(), SpawnFailure> {
+        if let Some(life) = self.lives.get(&run.unit).filter(|life| life.run == run) {
+            return life.refused.clone().map_or(Ok(()), |why| Err(unenforceable(why)));
+        }
+        let sandbox = self.sandboxes.decide(service, &self.kernel).map_err(unenforceable)?;
+        // The engine lets no group be kept for another definition than it was made for.
+        let mut kept = self.lives.remove(&run.unit);
+        if let Some(life) = &mut kept {
+            Self::unwatch_oom(&mut self.poll, life);
+        }
+        let (group, holder, dynamic_user) =
+            kept.map_or((None, None, None), |life| (life.group, life.holder, life.dynamic_user));
+        let dynamic_user = match dynamic_user {
+            None if service.dynamic_user => {
+                let taken = self.dynamic_users.take(&unit.name);
+                Some(taken.map_err(|error| from_io("dynamic-user", &error))?)
+            }
+            kept => kept,
+        };
+        let group = match group {
+            Some(group) => group,
+            None => self.make_group(unit, service)?,
+        };
+        let life = Life {
+            holder,
+            dynamic_user,
+            ..self.new_life(run, unit, group, sandbox)
+        };
+        self.lives.insert(run.unit, life);
+        self.watch_oom(run.unit);
+        Ok(())
+    }
+
+    /// A run in its group, with nothing under way yet.
+    pub(super) fn new_life(&self, run: RunId, unit: &Rc<Unit>, group: Group, mut sandbox: Rc<Sandbox>) -> Life {
+        let held = |(key, what): &(Box<str>, Enforcement)| **key == *"devices" && *what == Enforcement::Enforced;
+        if has_standard_devices(unit) && !group.enforcement().iter().any(held) {
+            Rc::make_mut(&mut sandbox).make_no_nodes();
+        }
+        // Without cgroups there is none to keep, only to tell what is not held.
+        let unheld = match self.tree.unavailable() {
+            Some(_) => group.enforcement().to_vec(),
+            None => Vec::new(),
+        };
+        let group = self.tree.unavailable().is_none().then_some(group);
+        let life = Life::new(run, Rc::clone(unit), group, sandbox);
+        Life { unheld, ..life }
+    }
+
+    fn make_group(&self, unit: &Unit, service: &Service) -> Result<Group, SpawnFailure> {
+        self.with_place(unit, service, |slices, best_effort| {
+            let made = self.tree.make(&unit.name, slices, &service.resources, best_effort);
+            made.map_err(unenforceable)
+        })?
+    }
+
+    /// Where a unit's group is: in which slices, and what of its limits may be skipped.
+    pub(super) fn with_place<T>(
+        &self,
+        unit: &Unit,
+        service: &Service,
+        act: impl FnOnce(&[(UnitName, &Resources)], &[Box<str>]) -> T,
+    ) -> Result<T, SpawnFailure> {
+        let slices = self.slices_of(&service.resources)?;
+        let outer: Vec<(UnitName, &Resources)> = slices
+            .iter()
+            .filter_map(|(name, unit)| resources_of(unit).map(|its| (name.clone(), its)))
+            .collect();
+        let mut best_effort = service.isolation.best_effort.clone();
+        if has_standard_devices(unit) {
+            // Nobody has asked for it: where it cannot be had, what was asked for still can.
+            best_effort.push("devices".into());
+        }
+        Ok(act(&outer, &best_effort))
+    }
+
+    /// The slices that a unit sits in, outermost first.
+    fn slices_of(&self, resources: &Resources) -> Result<Vec<(UnitName, Rc<Unit>)>, SpawnFailure> {
+        let mut slices = Vec::new();
+        let mut next = resources.slice.clone();
+        while let Some(name) = next {
+            let found = self
+                .engine
+                .find(name.as_str())
+                .and_then(|id| self.engine.unit(id))
+                .cloned();
+            let Some(slice) = found.filter(|unit| resources_of(unit).is_some()) else {
+                return Err(unenforceable(Unenforceable {
+                    key: "slice".into(),
+                    cause: format!("no slice {name}").into(),
+                    errno: 0,
+                }));
+            };
+            if slices.len() == SLICE_DEPTH_MAX {
+                return Err(step("slices nest too deep", 0));
+            }
+            next = resources_of(&slice).and_then(|its| its.slice.clone());
+            slices.push((name, slice));
+        }
+        slices.reverse();
+        Ok(slices)
+    }
+
+    /// Clones the holder or a command, and waits for its report and its end.
+    fn start_process(&mut self, unit: UnitId, who: Who, command: Option<&Command>) -> Result<(), SpawnFailure> {
+        let environment = self.environment_of(unit, who);
+        let life = self.lives.get(&unit).ok_or_else(|| step("unit", 0))?;
+        let Kind::Service(service) = &life.unit.kind else {
+            return Err(step("unit", 0));
+        };
+        let join_files: Vec<BorrowedFd<'_>> = life.group.iter().flat_map(Group::join_files).map(AsFd::as_fd).collect();
+        let roots = super::sweep::roots(&self.config);
+        let context = Context {
+            roots: &roots,
+            unit: &life.unit,
+            service,
+            kernel: &self.kernel,
+            sandbox: &life.sandbox,
+            dynamic_user: life.dynamic_user.as_ref().map(|user| user.id),
+            join_files: &join_files,
+            reads_input: matches!(who, Who::Command(Role::Pre(_) | Role::Main(_))),
+            output: self.outputs.write_end(&life.unit.name),
+            reaper: self.reaper.as_fd(),
+            environment,
+            nofile: self.nofile,
+            inherited: &self.inherited,
+        };
+        let holder = life.holder.as_ref().map(|holder| holder.pidfd.as_fd());
+        let setup = match command {
+            None => sandbox::holder(&context),
+            Some(command) => sandbox::command(&context, command, holder),
+        };
+        let into = life.group.as_ref().and_then(Group::clone_into);
+        let child = sandbox::start(&setup, into).map_err(|error| from_io("clone", &error))?;
+        self.watch_process(unit, who, child)
+    }
+
+    pub(super) fn watch_process(&mut self, unit: UnitId, who: Who, child: sandbox::Child) -> Result<(), SpawnFailure> {
+        let watched = self
+            .poll
+            .add(&child.pidfd, Source::Process(unit, who))
+            .and_then(|token| match self.poll.add(&child.report, Source::Report(unit, who)) {
+                Ok(report) => Ok((token, report)),
+                Err(error) => {
+                    self.poll.remove(&child.pidfd, token);
+                    Err(error)
+                }
+            });
+        let (token, report) = watched.map_err(|error| {
+            // A process that cannot be watched must not be: it is reaped as an orphan.
+            super::children::signal(&child.pidfd, crate::unit::Signal::KILL);
+            SpawnFailure {
+                kind: kind_of(error as i32),
+                ..step("watch", error as i32)
+            }
+        })?;
+        self.owners.insert(child.pid, (unit, who));
+        let process = Process {
+            pid: child.pid,
+            pidfd: child.pidfd,
+            token,
+            report: Some((child.report, report)),
+            failed: false,
+        };
+        if let Some(life) = self.lives.get_mut(&unit) {
+            match who {
+                Who::Holder => life.holder = Some(process),
+                Who::Sweeper => life.sweeper = Some(process),
+                Who::Command(role) => {
+                    life.commands.reserve_exact(1);
+                    life.commands.push((role, process));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What svcd tells a command in its environment; systemd.exec(5), "Environment variables in spawned processes".
+    fn environment_of(&self, unit: UnitId, who: Who) -> Vec<(String, String)> {
+        let Some(life) = self.lives.get(&unit) else {
+            return Vec::new();
+        };
+        let mut variables = vec![("INVOCATION_ID".to_owned(), life.invocation.to_string())];
+        let Who::Command(role) = who else { return variables };
+        if let (Role::Post(_) | Role::Reload(_) | Role::Stop(_), Some(main)) = (role, life.main()) {
+            let number = super::processes::inside_pid(main.pid).unwrap_or(main.pid.unsigned_abs());
+            variables.push(("MAINPID".to_owned(), number.to_string()));
+        }
+        if let (Role::Stop(_) | Role::StopPost(_), Some(view)) = (role, self.engine.view(unit)) {
+            let (code, status) = match (view.exit_code, view.signal) {
+                (Some(code), _) => ("exited", code.to_string()),
+                (None, Some(signal)) => ("killed", signal.name().trim_start_matches("SIG").to_owned()),
+                (None, None) => ("", String::new()),
+            };
+            let result = view
+                .result
+                .map_or_else(|| "success".to_owned(), |result| result.word().to_owned());
+            variables.push(("SERVICE_RESULT".to_owned(), result));
+            variables.push(("EXIT_CODE".to_owned(), code.to_owned()));
+            variables.push(("EXIT_STATUS".to_owned(), status));
+        }
+        variables
+    }
+}
+
+fn command_of(service: &Service, role: Role) -> Option<&Command> {
+    let (commands, nth) = match role {
+        Role::Pre(nth) => (&service.exec_start_pre, nth),
+        Role::Main(nth) => (&service.exec_start, nth),
+        Role::Post(nth) => (&service.exec_start_post, nth),
+        Role::Reload(nth) => (&service.exec_reload, nth),
+        Role::Stop(nth) => (&service.exec_stop, nth),
+        Role::StopPost(nth) => (&service.exec_stop_post, nth),
+    };
+    commands.get(usize::from(nth))
+}
+
+fn has_standard_devices(unit: &Unit) -> bool {
+    matches!(&unit.kind, Kind::Service(service) if matches!(service.resources.devices, Devices::Standard(_)))
+}
+
+fn resources_of(unit: &Unit) -> Option<&Resources> {
+    match &unit.kind {
+        Kind::Slice(resources) => Some(resources),
+        Kind::Masked | Kind::Target | Kind::Mount(_) | Kind::Service(_) => None,
+    }
+}
+
+/// 128 random bits in hex.
+pub fn invocation() -> Box<str> {
+    let mut bytes = [0_u8; 16];
+    // A short read leaves zeroes, which is a poor name and no harm.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
+    format!("{:032x}", u128::from_be_bytes(bytes)).into()
+}
+
+fn step(what: &str, errno: i32) -> SpawnFailure {
+    SpawnFailure {
+        step: what.into(),
+        errno,
+        detail: Box::default(),
+        kind: SpawnFailureKind::Step,
+    }
+}
+
+pub(super) fn from_io(what: &str, error: &std::io::Error) -> SpawnFailure {
+    let errno = error.raw_os_error().unwrap_or(0);
+    SpawnFailure {
+        kind: kind_of(errno),
+        ..step(what, errno)
+    }
+}
+
+/// A key that cannot be held; a shortage met on the way to it is only that.
+pub(super) fn unenforceable(refused: Unenforceable) -> SpawnFailure {
+    let kind = match kind_of(refused.errno) {
+        SpawnFailureKind::Transient => SpawnFailureKind::Transient,
+        SpawnFailureKind::Step | SpawnFailureKind::Unenforceable => SpawnFailureKind::Unenforceable,
+    };
+    SpawnFailure {
+        step: refused.key,
+        errno: refused.errno,
+        detail: refused.cause,
+        kind,
+    }
+}
+
+/// A transient shortage, or a step that will fail again.
+pub fn kind_of(errno: i32) -> SpawnFailureKind {
+    const SHORT: [Errno; 4] = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+    if SHORT.iter().any(|short| short.raw_os_error() == errno) {
+        SpawnFailureKind::Transient
+    } else {
+        SpawnFailureKind::Step
+    }
+}
+
+/// The reaper's program, sealed; and what svcd's own environment holds for `pass-environment`.
+pub fn materials() -> std::io::Result<(OwnedFd, Vec<(std::ffi::OsString, std::ffi::OsString)>)> {
+    let inherited = std::env::vars_os().filter(|(name, _)| name != super::crash::NOTE);
+    Ok((sandbox::reaper_program()?, inherited.collect()))
+}

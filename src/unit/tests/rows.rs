@@ -1,0 +1,277 @@
+//! The rows of [`keys::all`], the decoder, and what is shown: none knows a key that another does not.
+
+use super::keys::{Built, Change, Key, Kind as K, Resource};
+use super::*;
+
+/// Whether a unit can have more than one value of it: with one built value there is nothing to keep.
+fn is_built(row: &Key) -> bool {
+    !matches!(row.built, Built::Not(_) | Built::Only([_]))
+}
+
+/// A value of no row's type.
+const BOGUS: &str = "[[{ x = 1.5 }]]";
+
+/// Two good values, each another than the default and the other.
+fn values(row: &Key) -> (String, String) {
+    let two = |first: &str, second: &str| (first.to_owned(), second.to_owned());
+    match (row.table, row.name) {
+        ("service", "type") => return two("\"exec\"", "\"oneshot\""),
+        ("service", "cpu-scheduling-policy") => return two("\"idle\"", "\"batch\""),
+        ("service", "io-scheduling-class") => return two("\"realtime\"", "\"idle\""),
+        ("service", "io-scheduling-priority") => return two("5", "6"),
+        ("isolation", "profile") => return two("\"none\"", "\"standard\""),
+        ("isolation", "best-effort") => return two("[\"pid\"]", "[\"ipc\"]"),
+        ("isolation", "hostname") => return two("\"one\"", "\"two\""),
+        ("network", "mode") => return two("\"none\"", "\"host\""),
+        ("service", "credentials") => return two("{ A = \"/a\" }", "{ A = \"/b\" }"),
+        ("[mount]", "type") => return two("\"tmpfs\"", "\"ramfs\""),
+        ("[mount]", "source") => return two("\"/a\"", "\"/b\""),
+        ("resources", "slice") => return two("\"s1\"", "\"s2\""),
+        ("resources", "oom-policy") => return two("\"continue\"", "\"stop\""),
+        ("resources", "cpu-period") => return two("\"20ms\"", "\"30ms\""),
+        ("restart", "max-delay") => return two("\"40s\"", "\"50s\""),
+        _ => {}
+    }
+    match row.kind {
+        K::Text => two("\"one\"", "\"two\""),
+        K::Texts => two("[\"ONE\"]", "[\"TWO\", \"ONE\"]"),
+        K::Bool => two("true", "false"),
+        K::Whole(..) => two("7", "8"),
+        K::Duration => two("\"1s\"", "\"2s\""),
+        K::Limit => two("\"11s\"", "\"infinity\""),
+        K::Size => two("\"1M\"", "2097152"),
+        K::Percent => two("\"20%\"", "\"150%\""),
+        K::Signal => two("\"SIGUSR1\"", "\"SIGUSR2\""),
+        K::Exits => two("[3]", "[\"SIGUSR1\"]"),
+        K::Mode => two("\"0077\"", "\"0027\""),
+        K::Path => two("\"/a\"", "\"/b\""),
+        K::Paths => two("[\"/a\"]", "[\"/b\", \"/a\"]"),
+        K::Commands => two("\"/bin/a\"", "[\"/bin/b\", \"c\"]"),
+        K::Account => two("\"daemon\"", "7"),
+        K::Accounts => two("[\"daemon\"]", "[7]"),
+        K::Word(words) => two(&format!("\"{}\"", words[0]), &format!("\"{}\"", words[1])),
+        K::BoolOr(_) => two("true", "false"),
+        K::Map => two("{ A = \"1\" }", "{ A = \"2\" }"),
+        K::Requires => two("[\"x\"]", "{ x = \"started\" }"),
+        K::Name => two("\"x\"", "\"y\""),
+        K::Names => two("[\"x\"]", "[\"y\"]"),
+        K::Conditions => two("[{ path-exists = \"/a\" }]", "[{ path-exists = \"!/a\" }]"),
+        K::Rlimits => two("{ nofile = 10 }", "{ nofile = \"10:20\" }"),
+        K::GiveUp => two("{ starts = 1, within = \"1s\" }", "{ starts = 2, within = \"1s\" }"),
+        K::RateLimit => two("{ lines = 1, per = \"1s\" }", "{ lines = 2, per = \"1s\" }"),
+        K::Output => two("\"null\"", "\"append:/a\""),
+        K::Forward => two("[\"console\"]", "[\"kmsg\"]"),
+        K::Capabilities => two("[\"CAP_CHOWN\"]", "[\"CAP_KILL\"]"),
+        K::Ambient => two("[\"CAP_CHOWN\"]", "[\"CAP_KILL\", \"CAP_CHOWN\"]"),
+        K::Seccomp => two(
+            "\"none\"",
+            "{ allow = [\"@system-service\"], deny = [\"ptrace\"], errno = \"kill\" }",
+        ),
+        K::Landlock => two(
+            "{ read-only = [\"/usr\"] }",
+            "{ read-write = [\"/srv\"], execute = [\"-/opt\"] }",
+        ),
+        K::NamespaceKinds => two("false", "[\"net\", \"uts\"]"),
+        K::SocketFamilies => two("[\"AF_INET\", \"AF_UNIX\"]", "[\"~AF_PACKET\"]"),
+        K::Architectures => two("[\"native\"]", "[\"x86-64\", \"x86\"]"),
+        K::Network => two("\"none\"", "\"host\""),
+        K::Resource(which) => resource_values(which),
+        K::TimeOffsets => two(
+            "{ boottime = \"100d\", monotonic = \"0s\" }",
+            "{ monotonic = \"-1h 1ms\" }",
+        ),
+    }
+}
+
+fn resource_values(which: Resource) -> (String, String) {
+    let two = |first: &str, second: &str| (first.to_owned(), second.to_owned());
+    match which {
+        Resource::Numbers => two("\"0\"", "\"0-1,4\""),
+        Resource::Devices => two("[\"/dev/null rw\"]", "[\"char-pts rw\", \"b 8:* r\"]"),
+        Resource::IoMax => two(
+            "[{ device = \"/dev/vda\", rbps = \"10M\" }]",
+            "[{ device = \"/dev/vda\", wiops = 5 }, { device = \"/dev/vdb\", wbps = 7 }]",
+        ),
+        Resource::HugetlbMax => two("{ \"2MB\" = \"4M\" }", "{ \"2MB\" = 0, \"1GB\" = \"1G\" }"),
+        Resource::RdmaMax => two(
+            "{ mlx5_0 = { hca-handle = 2 } }",
+            "{ mlx5_0 = { hca-object = 3, hca-handle = 2 } }",
+        ),
+        Resource::MiscMax => two("{ sev = 1 }", "{ sev = 2 }"),
+        Resource::ClassId => two("\"10:1\"", "\"ffff:a\""),
+        Resource::Priorities => two("{ eth0 = 5 }", "{ eth0 = 5, lo = 1 }"),
+    }
+}
+
+/// A service that sets a key, or a mount that does, and nothing else that it need not.
+fn text(row: &Key, value: &str) -> String {
+    if row.table == "mount" {
+        let needs = [("what", "what = \"/dev/x\"\n"), ("where", "where = \"/x\"\n")];
+        let needs: String = needs
+            .iter()
+            .filter(|(name, _)| *name != row.name)
+            .map(|(_, line)| *line)
+            .collect();
+        return format!("[mount]\n{needs}{} = {value}\n", row.name);
+    }
+    let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    if (row.table, row.name) != ("service", "exec-start") {
+        tables
+            .entry("service")
+            .or_default()
+            .push("exec-start = \"/bin/true\"".to_owned());
+    }
+    if (row.table, row.name) == ("service", "cpu-scheduling-priority") {
+        let needs = "cpu-scheduling-policy = \"fifo\"".to_owned();
+        tables.entry("service").or_default().push(needs);
+    }
+    if row.table == "[mount]" {
+        let needs = [("target", "target = \"/x\""), ("source", "source = \"/y\"")];
+        let needs = needs.iter().filter(|(name, _)| *name != row.name);
+        let lines = needs.map(|(_, line)| (*line).to_owned());
+        tables.entry(row.table).or_default().extend(lines);
+    }
+    // Without a mount namespace, what needs one is an error.
+    if (row.table, row.name) == ("isolation", "mount") {
+        let needs = [
+            "private-tmp",
+            "private-devices",
+            "protect-system",
+            "protect-kernel-tunables",
+        ];
+        let lines = needs.map(|key| format!("{key} = false"));
+        tables.entry("isolation").or_default().extend(lines);
+    }
+    tables
+        .entry(row.table)
+        .or_default()
+        .push(format!("{} = {value}", row.name));
+    let table = |(name, lines): (&&str, &Vec<String>)| format!("[{name}]\n{}\n", lines.join("\n"));
+    tables.iter().map(table).collect()
+}
+
+/// The unit and nothing but warnings: of units that nobody has, and of keys that are not built.
+fn decoded(text: &str) -> Rc<Unit> {
+    let units = Units::new(&[("t.toml", text)]);
+    let set = units.load();
+    let errors: Vec<&Finding> = set
+        .findings
+        .iter()
+        .filter(|found| found.severity == Severity::Error)
+        .collect();
+    assert!(errors.is_empty(), "{text}\n{errors:#?}");
+    set.units[&UnitName::new("t").unwrap()].clone()
+}
+
+#[test]
+fn rows_are_there_once_and_in_kebab_case() {
+    for (nth, row) in keys::all().enumerate() {
+        let again = keys::all()
+            .skip(nth + 1)
+            .any(|other| (other.table, other.name) == (row.table, row.name));
+        assert!(!again, "[{}] {}", row.table, row.name);
+        assert!(
+            row.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+            "{}",
+            row.name
+        );
+        assert!(!row.doc.is_empty(), "{}", row.name);
+    }
+    let tables = keys::tables();
+    let once: std::collections::BTreeSet<&str> = tables.iter().copied().collect();
+    assert_eq!(once.len(), tables.len(), "{tables:?}");
+}
+
+#[test]
+fn a_bogus_value_is_an_error_at_its_key() {
+    for row in keys::all() {
+        let text = text(row, BOGUS);
+        let units = Units::new(&[("t.toml", &text)]);
+        let line = text
+            .lines()
+            .position(|line| line.starts_with(&format!("{} = [[", row.name)))
+            .unwrap() as u32
+            + 1;
+        let found = units.load().findings;
+        let there = found
+            .iter()
+            .any(|found| found.severity == Severity::Error && found.line == line);
+        assert!(there, "{text}\n{found:#?}");
+    }
+}
+
+/// A key is read, shown as it was written, and its edit is a difference of its own class.
+#[test]
+fn every_built_row_is_read_shown_and_compared() {
+    for row in keys::all().filter(|row| is_built(row)) {
+        let (first, second) = values(row);
+        let (one, two) = (decoded(&text(row, &first)), decoded(&text(row, &second)));
+        let key = format!("[{}] {}", row.table, row.name);
+        let differences = show::differences(&one, &two);
+        let its = differences.iter().find(|found| *found.key == *key);
+        let its = its.unwrap_or_else(|| panic!("{key}: {differences:?}"));
+        assert_eq!(its.change, row.change, "{key}");
+        assert_ne!(its.old, its.new, "{key}");
+        // These two bring a list of devices with them.
+        if !["[isolation] profile", "[isolation] private-devices"].contains(&&*key) {
+            assert_eq!(differences.len(), 1, "{key}: {differences:?}");
+        }
+        let of_file = |unit: &Unit| {
+            let all = show::effective(unit);
+            all.iter().any(|shown| {
+                (shown.table, shown.key) == (row.table, row.name) && matches!(shown.origin, show::ValueOrigin::File(_))
+            })
+        };
+        assert!(of_file(&one) || of_file(&two), "{key} is not shown");
+    }
+}
+
+/// A value as it is shown can be written into a file, and says the same.
+#[test]
+fn what_is_shown_reads_back() {
+    for row in keys::all().filter(|row| is_built(row)) {
+        let (first, second) = values(row);
+        for value in [first, second] {
+            let unit = decoded(&text(row, &value));
+            let all = show::effective(&unit);
+            let its = |shown: &&show::Effective| (shown.table, shown.key) == (row.table, row.name);
+            let Some(shown) = all.iter().find(its) else {
+                continue;
+            };
+            let again = decoded(&text(row, &shown.value));
+            let differences = show::differences(&unit, &again);
+            assert_eq!(differences, [], "[{}] {} = {}", row.table, row.name, shown.value);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_built_makes_a_difference_too() {
+    let differences = |before: &str, after: &str| {
+        let of = |text: &str| decoded(&format!("{PLAIN}{text}"));
+        let all = show::differences(&of(before), &of(after));
+        all.into_iter()
+            .map(|found| (found.key.to_string(), found.change))
+            .collect::<Vec<_>>()
+    };
+    let address = ("[network] address".to_owned(), Change::Restart);
+    let set = "[network]\naddress = \"auto\"\n";
+    assert_eq!(differences("", set), std::slice::from_ref(&address));
+    assert_eq!(differences(set, ""), [address]);
+    assert_eq!(differences("# a\n", "# b\n\n"), []);
+    let input = ("[service] standard-input".to_owned(), Change::Restart);
+    assert_eq!(
+        differences("standard-input = \"null\"", "standard-input = \"tty\""),
+        [input]
+    );
+}
+
+#[test]
+fn another_kind_is_a_difference() {
+    let differences = show::differences(&decoded(PLAIN), &decoded("[target]\n"));
+    assert!(
+        differences
+            .iter()
+            .any(|found| &*found.key == "kind" && found.change == Change::Restart)
+    );
+}

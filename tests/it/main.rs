@@ -1,0 +1,53 @@
+//! svcd and svc as a user meets them: the built programs, real processes, the machine's own kernel.
+//!
+//! [`harness`] starts a supervisor with directories and a cgroup of its own, and at its end looks whether anything was
+//! left behind; [`machine`] says what this machine has; the rest is a file for each theme. Every test stands alone, so
+//! they run in parallel and in any order. A test named `row_NN_…` holds row NN of the reliability bars.
+#![allow(clippy::disallowed_methods, reason = "tests start programs, read clocks and wait")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a panic here is a failed test"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic here is a failed test"
+)]
+
+mod built;
+mod clients;
+mod commands;
+mod container;
+mod faults;
+mod files;
+mod given;
+mod graph;
+mod harness;
+mod images;
+mod isolation;
+mod killed;
+mod limits;
+mod live;
+mod logs;
+mod machine;
+mod mounts;
+mod namespaces;
+mod never_dies;
+mod privileges;
+mod probes;
+mod processes;
+mod programs;
+mod reexec;
+mod roots;
+mod runtimes;
+mod scheduling;
+mod states;
+mod strace;
+mod strict;
+mod terminals;
+mod tour;
+mod unenforceable;
+mod users;
+mod view;
