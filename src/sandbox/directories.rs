@@ -27,6 +27,8 @@ pub struct Roots {
     pub cache: PathBuf,
     pub logs: PathBuf,
     pub own: PathBuf,
+    /// Where persistent roots are.
+    pub uppers: PathBuf,
 }
 
 impl Roots {

@@ -26,6 +26,7 @@ pub fn roots(config: &Config) -> Roots {
         // No unit has such a name.
         logs: of(&config.log_dir, &default.log_dir, "/var/log", ".directories"),
         own: config.runtime_dir.clone(),
+        uppers: config.state_dir.join("roots"),
     }
 }
 

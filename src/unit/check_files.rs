@@ -2,25 +2,55 @@
 
 use std::path::{Component, Path};
 
-use super::decode::{Input, Issue, at_of};
-use super::node::Data;
-use super::{InnerMount, Service};
+use super::decode::{Input, Issue, at_of, find};
+use super::node::{Data, Node};
+use super::{InnerMount, Service, Writable};
+
+/// As many lower directories as overlayfs takes.
+const LAYERS_MAX: usize = 500;
 
 /// `[root]`.
 pub fn root(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) {
-    let (Some(root), Some(at)) = (&service.root, at_of(input.tree, "root", "path")) else {
+    let at = |key| at_of(input.tree, "root", key);
+    let Some(root) = &service.root else {
+        let without = ["writable", "size"]
+            .into_iter()
+            .find_map(at)
+            .filter(|_| at("image").is_none());
+        issues.extend(without.map(|at| Issue::error(at, "`[root]` needs `path` or `layers`")));
         return;
     };
-    let wrong = if has_parent_steps(&root.path) {
-        "`path` is a path without `..`"
-    } else if root.path.components().count() < 2 {
+    let Some(place) = at("layers").or_else(|| at("path")) else {
+        return;
+    };
+    let layers = root.layers();
+    let wrong = if at("layers").is_some() && at("path").is_some() {
+        "a root is a `path` or `layers`, not both"
+    } else if layers.iter().any(|layer| has_parent_steps(layer)) {
+        "a path without `..`"
+    } else if layers.iter().any(|layer| layer.components().count() < 2) {
         "without `[root]`, the root is the machine's own"
+    } else if find(input.tree, "root", "layers").is_some_and(has_optional) {
+        "no layer is optional"
+    } else if layers.is_empty() {
+        "a root has at least one layer"
+    } else if layers.len() > LAYERS_MAX {
+        "a root has at most 500 layers"
     } else if !service.isolation.mount {
         "`[root]` needs `mount = true` in `[isolation]`"
+    } else if root.writable == Some(Writable::Persistent) && !service.isolation.init {
+        "`persistent` needs `init = true` in `[isolation]`: without it each command would have a root of its own"
+    } else if root.size.is_some() && root.writable != Some(Writable::Tmpfs) {
+        "`size` is that of a tmpfs: it needs `writable = \"tmpfs\"`"
     } else {
         return;
     };
-    issues.push(Issue::error(at, wrong));
+    issues.push(Issue::error(place, wrong));
+}
+
+fn has_optional(list: &Node) -> bool {
+    let is_optional = |item: &Node| matches!(&item.data, Data::Text(text) if text.starts_with('-'));
+    matches!(&list.data, Data::List(items) if items.iter().any(is_optional))
 }
 
 /// `[[mount]]`: each has a place, and none is where the kernel's own files are (CVE-2019-16884).

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::value::Size;
 use super::{Command, Isolation, Profile, Restart, RestartPolicy, Service, ServiceType};
 
 /// Mounting and unmounting may each take this long; systemd's `DefaultTimeoutStartSec=`.
@@ -49,8 +50,55 @@ pub struct InnerMount {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Root {
+    /// What lies at the bottom.
+    #[serde(flatten)]
+    pub from: RootFrom,
+    /// Where writes go. None: to the directory itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writable: Option<Writable>,
+    /// Of the tmpfs that is written to, in bytes. None: what the kernel gives it, half of the memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+}
+
+/// What a root is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootFrom {
     /// A directory of the machine.
-    pub path: PathBuf,
+    Path(PathBuf),
+    /// Directories that lie over one another, topmost first.
+    Layers(Vec<PathBuf>),
+}
+
+/// Where writes to a root go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Writable {
+    /// Nowhere: it is read-only.
+    None,
+    /// To a tmpfs that ends with the service.
+    Tmpfs,
+    /// To a directory below svcd's state directory.
+    Persistent,
+}
+
+impl Root {
+    /// Its directories, topmost first.
+    pub fn layers(&self) -> &[PathBuf] {
+        match &self.from {
+            RootFrom::Path(path) => std::slice::from_ref(path),
+            RootFrom::Layers(layers) => layers,
+        }
+    }
+
+    /// It is made of layers by overlayfs, and is no directory itself.
+    pub fn is_overlay(&self) -> bool {
+        match self.from {
+            RootFrom::Path(_) => matches!(self.writable, Some(Writable::Tmpfs | Writable::Persistent)),
+            RootFrom::Layers(_) => true,
+        }
+    }
 }
 
 impl InnerMount {

@@ -67,7 +67,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         restart: restart(tree),
         resources: Rc::new(service_resources(tree, &isolation)),
         isolation: Rc::new(isolation),
-        root: get(tree, "root", "path", path).map(|path| Root { path }),
+        root: root(tree),
         mounts: inner_mounts(tree),
         network: if get(tree, "network", "mode", text).as_deref() == Some("none") {
             Network::None
@@ -76,6 +76,21 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         },
         log: log(tree),
     }
+}
+
+fn root(tree: &Table) -> Option<Root> {
+    let layers = || get(tree, "root", "layers", paths).map(|all| all.into_iter().map(|layer| layer.path).collect());
+    let from = get(tree, "root", "path", path)
+        .map(RootFrom::Path)
+        .or_else(|| layers().map(RootFrom::Layers))?;
+    let writable = match get(tree, "root", "writable", text).as_deref() {
+        Some("none") => Some(Writable::None),
+        Some("tmpfs") => Some(Writable::Tmpfs),
+        Some("persistent") => Some(Writable::Persistent),
+        _ => matches!(from, RootFrom::Layers(_)).then_some(Writable::Tmpfs),
+    };
+    let size = get(tree, "root", "size", size);
+    Some(Root { from, writable, size })
 }
 
 fn kill(tree: &Table) -> Kill {

@@ -28,6 +28,7 @@ mod harness;
 mod images;
 mod isolation;
 mod killed;
+mod layers;
 mod limits;
 mod live;
 mod logs;

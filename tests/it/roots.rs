@@ -11,7 +11,7 @@ use super::machine::{bar, is_root, skip};
 use super::view::{look, plan_with, said, writes};
 
 /// What the machine has its programs in, to be seen in a root that has none.
-fn programs() -> String {
+pub fn programs() -> String {
     let there = ["bin", "lib", "lib64", "usr"]
         .into_iter()
         .filter(|name| Path::new("/").join(name).is_dir());
@@ -26,7 +26,7 @@ fn root_at(root: &Path) -> String {
 }
 
 /// A directory below the plan's own.
-fn folder(plan: &Plan, name: &str) -> PathBuf {
+pub fn folder(plan: &Plan, name: &str) -> PathBuf {
     let folder = plan.dir().join(name);
     fs::create_dir_all(&folder).unwrap();
     folder

@@ -18,10 +18,11 @@ pub use access::{Rule, hold};
 use credentials::Credentials;
 pub use mounts::{Mount, make};
 pub use place::open;
+use root::{Root, Upper};
 
 use super::{Context, directories};
 use crate::unit::device::{DeviceName, Devices};
-use crate::unit::{InnerMount, Isolation, OptionalPath, ProtectHome, ProtectProc, ProtectSystem};
+use crate::unit::{self, InnerMount, Isolation, OptionalPath, ProtectHome, ProtectProc, ProtectSystem, Writable};
 
 /// Paths of /proc and /sys that tell or do too much, hidden; what Docker hides (moby, oci/defaults.go).
 const MASKED: [&str; 8] = [
@@ -54,7 +55,11 @@ const SCRATCH: [&str; 2] = ["/tmp", "/var/tmp"];
 /// All of it, in the order in which it is put together.
 pub fn of(context: &Context<'_>) -> Vec<Mount> {
     let isolation = &context.sandbox.isolation;
-    let root = context.service.root.as_ref().map(|root| Mount::Root(root.path.clone()));
+    let root = context
+        .service
+        .root
+        .as_ref()
+        .map(|root| Mount::Root(root_of(context, root)));
     let has_root = root.is_some();
     let mut mounts: Vec<Mount> = root.into_iter().collect();
     if isolation.private_tmp {
@@ -84,6 +89,20 @@ pub fn of(context: &Context<'_>) -> Vec<Mount> {
     mounts.extend(inner.into_iter().map(Mount::Inner));
     mounts.extend(credentials(context).map(Mount::Credentials));
     mounts
+}
+
+fn root_of(context: &Context<'_>, root: &unit::Root) -> Root {
+    let upper = match root.writable {
+        _ if !root.is_overlay() => Upper::Itself,
+        Some(Writable::Persistent) => Upper::Directory(context.roots.uppers.join(context.unit.name.as_str())),
+        // What is read-only has its places for mounts made there before it is.
+        Some(Writable::Tmpfs | Writable::None) | None => Upper::Tmpfs(root.size),
+    };
+    Root {
+        layers: root.layers().to_vec(),
+        upper,
+        attributes_of_users: context.kernel.in_user_namespace,
+    }
 }
 
 fn credentials(context: &Context<'_>) -> Option<Credentials> {
@@ -126,7 +145,13 @@ fn devices(context: &Context<'_>) -> Mount {
 
 /// What of all that can be written, executed or reached.
 pub fn access(context: &Context<'_>) -> Vec<Rule> {
-    let mut rules = rules(&context.sandbox.isolation);
+    let is_read_only = |root: &unit::Root| root.writable == Some(Writable::None);
+    let mut rules = Rules(Vec::new());
+    if context.service.root.as_ref().is_some_and(is_read_only) {
+        rules.add_all_read_only("root");
+    }
+    rules.add_isolation(&context.sandbox.isolation);
+    let mut rules = rules.0;
     let mounted = context
         .service
         .mounts
@@ -143,69 +168,69 @@ pub fn access(context: &Context<'_>) -> Vec<Rule> {
     rules
 }
 
-fn rules(isolation: &Isolation) -> Vec<Rule> {
-    let mut rules = Rules(Vec::new());
-    match isolation.protect_system {
-        ProtectSystem::No => {}
-        ProtectSystem::Yes => rules.add("protect-system", Access::ReadOnly, &["/usr", "/boot"]),
-        ProtectSystem::Full => rules.add("protect-system", Access::ReadOnly, &["/usr", "/boot", "/etc"]),
-        ProtectSystem::Strict => {
-            rules.add("protect-system", Access::ReadOnly, &["/"]);
-            // These have keys of their own.
-            rules.add("protect-system", Access::ReadWrite, &["/dev", "/proc", "/sys"]);
-        }
-    }
-    if isolation.private_tmp {
-        rules.add("private-tmp", Access::ReadWrite, &SCRATCH);
-    }
-    if isolation.protect_kernel_tunables {
-        rules.add("protect-kernel-tunables", Access::ReadOnly, &KERNEL_READ_ONLY);
-        rules.add("protect-kernel-tunables", Access::Hidden, &MASKED);
-    }
-    let view = &isolation.view;
-    match view.protect_home {
-        ProtectHome::No => {}
-        ProtectHome::Yes => rules.add("protect-home", Access::Hidden, &HOMES),
-        ProtectHome::ReadOnly | ProtectHome::Tmpfs => rules.add("protect-home", Access::ReadOnly, &HOMES),
-    }
-    let protected: [(bool, &'static str, Access, &[&str]); 4] = [
-        (
-            view.protect_kernel_modules,
-            "protect-kernel-modules",
-            Access::Hidden,
-            &["/lib/modules", "/usr/lib/modules"],
-        ),
-        (
-            view.protect_kernel_logs,
-            "protect-kernel-logs",
-            Access::Hidden,
-            &["/dev/kmsg", "/proc/kmsg"],
-        ),
-        (
-            view.protect_control_groups,
-            "protect-control-groups",
-            Access::ReadOnly,
-            &["/sys/fs/cgroup"],
-        ),
-        (
-            view.protect_hostname,
-            "protect-hostname",
-            Access::ReadOnly,
-            &["/proc/sys/kernel/domainname", "/proc/sys/kernel/hostname"],
-        ),
-    ];
-    for (_, key, access, paths) in protected.into_iter().filter(|(on, ..)| *on) {
-        rules.add(key, access, paths);
-    }
-    for (key, list) in view.lists() {
-        rules.add_listed(key, list);
-    }
-    rules.0
-}
-
 struct Rules(Vec<Rule>);
 
 impl Rules {
+    fn add_isolation(&mut self, isolation: &Isolation) {
+        match isolation.protect_system {
+            ProtectSystem::No => {}
+            ProtectSystem::Yes => self.add("protect-system", Access::ReadOnly, &["/usr", "/boot"]),
+            ProtectSystem::Full => self.add("protect-system", Access::ReadOnly, &["/usr", "/boot", "/etc"]),
+            ProtectSystem::Strict => self.add_all_read_only("protect-system"),
+        }
+        if isolation.private_tmp {
+            self.add("private-tmp", Access::ReadWrite, &SCRATCH);
+        }
+        if isolation.protect_kernel_tunables {
+            self.add("protect-kernel-tunables", Access::ReadOnly, &KERNEL_READ_ONLY);
+            self.add("protect-kernel-tunables", Access::Hidden, &MASKED);
+        }
+        let view = &isolation.view;
+        match view.protect_home {
+            ProtectHome::No => {}
+            ProtectHome::Yes => self.add("protect-home", Access::Hidden, &HOMES),
+            ProtectHome::ReadOnly | ProtectHome::Tmpfs => self.add("protect-home", Access::ReadOnly, &HOMES),
+        }
+        let protected: [(bool, &'static str, Access, &[&str]); 4] = [
+            (
+                view.protect_kernel_modules,
+                "protect-kernel-modules",
+                Access::Hidden,
+                &["/lib/modules", "/usr/lib/modules"],
+            ),
+            (
+                view.protect_kernel_logs,
+                "protect-kernel-logs",
+                Access::Hidden,
+                &["/dev/kmsg", "/proc/kmsg"],
+            ),
+            (
+                view.protect_control_groups,
+                "protect-control-groups",
+                Access::ReadOnly,
+                &["/sys/fs/cgroup"],
+            ),
+            (
+                view.protect_hostname,
+                "protect-hostname",
+                Access::ReadOnly,
+                &["/proc/sys/kernel/domainname", "/proc/sys/kernel/hostname"],
+            ),
+        ];
+        for (_, key, access, paths) in protected.into_iter().filter(|(on, ..)| *on) {
+            self.add(key, access, paths);
+        }
+        for (key, list) in view.lists() {
+            self.add_listed(key, list);
+        }
+    }
+
+    fn add_all_read_only(&mut self, key: &'static str) {
+        self.add(key, Access::ReadOnly, &["/"]);
+        // These have keys of their own.
+        self.add(key, Access::ReadWrite, &["/dev", "/proc", "/sys"]);
+    }
+
     /// Those of the machine, which it may not have.
     fn add(&mut self, key: &'static str, access: Access, paths: &[&str]) {
         self.0.extend(paths.iter().map(|path| Rule {

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use rustix::mount::{MountPropagationFlags, mount_change};
 
 use super::credentials::{Credentials, Secrets};
-use super::{devices, inner, place, root};
+use super::root::Root;
+use super::{devices, inner, place};
 use crate::sandbox::report::StepFailed;
 use crate::unit::{InnerMount, ProtectProc};
 
 /// One change of what is mounted where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
-    /// This directory of the machine is the root from now on.
-    Root(PathBuf),
+    /// This is the root from now on.
+    Root(Root),
     /// A directory of the machine's, with all that is mounted below, in the same place.
     OfMachine(&'static str),
     /// A fresh /proc, for the pid namespace that this is.
@@ -73,7 +74,7 @@ pub fn make(mounts: &[Mount]) -> Result<(), StepFailed> {
 impl Mount {
     fn perform(&self, held: &mut OfMachine) -> Result<(), StepFailed> {
         match self {
-            Self::Root(path) => root::enter(path).map_err(of(&format!("root {}", path.display()))),
+            Self::Root(root) => root.enter(),
             Self::Proc(ProtectProc::Default) => proc(None).map_err(of("mount /proc")),
             Self::Proc(hidden) => proc(Some(*hidden)).map_err(of("protect-proc")),
             Self::Scratch(path) => tmpfs(path, "mode=1777").map_err(of(&format!("mount {path}"))),

@@ -122,12 +122,17 @@ fn make_file(at: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
 
 /// A copy of what is at a descriptor, with all that is mounted below, to be attached elsewhere.
 pub fn copy(of: impl AsFd) -> io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH
-        | OpenTreeFlags::AT_RECURSIVE;
-    Ok(open_tree(of, "", flags)?)
+    Ok(open_tree(of, "", COPY | OpenTreeFlags::AT_RECURSIVE)?)
 }
+
+/// As [`copy`], without what is mounted below.
+pub fn copy_alone(of: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(open_tree(of, "", COPY)?)
+}
+
+const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
+    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
+    .union(OpenTreeFlags::AT_EMPTY_PATH);
 
 /// A new file system without a device, with these words of mount(8), mounted nowhere yet.
 pub fn new_mount(kind: &str, options: &[&str]) -> io::Result<OwnedFd> {

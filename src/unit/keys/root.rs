@@ -9,12 +9,16 @@ pub static ROOT: &[Key] = &[
     key("root", "path", Path, Yes, Restart,
         "A directory that is the root, with /proc, /sys and /dev laid into it: those places are ordinary directories, \
          made where they are not there. Users and programs are looked up in it."),
-    key("root", "layers", Paths, NOTHING, Restart,
-        "Directories that lie over one another as the root, topmost first."),
-    key("root", "writable", Word(&["none", "tmpfs", "persistent"]), NOTHING, Restart,
-        "Where writes to the root go: nowhere, to a tmpfs that ends with the service, or to a directory that stays."),
-    key("root", "size", Size, NOTHING, Restart,
-        "The size of the tmpfs that is written to."),
+    key("root", "layers", Paths, Yes, Restart,
+        "Directories that lie over one another as the root, topmost first, as overlayfs has it: a character device 0:0 \
+         hides what is below it. None of them is written to, and any number of units share them."),
+    key("root", "writable", Word(&["none", "tmpfs", "persistent"]), Yes, Restart,
+        "Where writes to the root go: nowhere, to a tmpfs that ends with the service, which is the default of `layers`, or \
+         to a directory of the unit's below svcd's state directory. Without it, what is written below `path` is written \
+         there."),
+    key("root", "size", Size, Yes, Restart,
+        "The size of the tmpfs that is written to; half of the machine's memory by default. What is in it counts as the \
+         unit's memory."),
     key("[mount]", "target", Path, Yes, Restart,
         "Where it is mounted, in the service's root: links on the way stay within that, and what is not there is made. \
          Nothing is mounted on or under /proc and /sys."),

@@ -103,6 +103,37 @@ const MISTAKES: &[(&str, &[&str])] = &[
         &["t.toml:2:2: `[isolation]` says nothing to a slice"],
     ),
     (
+        "…[root]\nwritable = \"none\"\n",
+        &["t.toml:4:1: `[root]` needs `path` or `layers`"],
+    ),
+    (
+        "…[root]\npath = \"/a\"\nlayers = [\"/b\"]\n",
+        &["t.toml:5:1: a root is a `path` or `layers`, not both"],
+    ),
+    ("…[root]\nlayers = []\n", &["t.toml:4:1: a root has at least one layer"]),
+    (
+        "…[root]\nlayers = [\"/a\", \"-/b\"]\n",
+        &["t.toml:4:1: no layer is optional"],
+    ),
+    (
+        "…[root]\nlayers = [\"/a\", \"/b/../c\"]\n",
+        &["t.toml:4:1: a path without `..`"],
+    ),
+    (
+        "…[root]\nlayers = [\"/a\", \"/\"]\n",
+        &["t.toml:4:1: without `[root]`, the root is the machine's own"],
+    ),
+    (
+        "…[root]\npath = \"/a\"\nsize = \"1M\"\n",
+        &["t.toml:4:1: `size` is that of a tmpfs: it needs `writable = \"tmpfs\"`"],
+    ),
+    (
+        "…[root]\nlayers = [\"/a\"]\nwritable = \"persistent\"\n[isolation]\ninit = false\n",
+        &[
+            "t.toml:4:1: `persistent` needs `init = true` in `[isolation]`: without it each command would have a root of its own",
+        ],
+    ),
+    (
         "…[isolation]\nhostname = \"x\"\nuts = false\n",
         &["t.toml:4:1: `hostname` needs `uts = true`"],
     ),

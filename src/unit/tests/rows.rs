@@ -131,6 +131,11 @@ fn text(row: &Key, value: &str) -> String {
         let lines = needs.map(|(_, line)| (*line).to_owned());
         tables.entry(row.table).or_default().extend(lines);
     }
+    if row.table == "root" && matches!(row.name, "writable" | "size") {
+        let mut needs = vec!["path = \"/x\"".to_owned()];
+        needs.extend((row.name == "size").then(|| "writable = \"tmpfs\"".to_owned()));
+        tables.entry(row.table).or_default().extend(needs);
+    }
     // Without a mount namespace, what needs one is an error.
     if (row.table, row.name) == ("isolation", "mount") {
         let needs = [
