@@ -24,7 +24,7 @@
 //! | [`sandbox`] | what a child does to itself | unit, sys |
 //! | [`cgroup`] | limits, membership, accounting on v1, v2 and hybrid | unit, sys |
 //! | [`log`] | the units' output: capture, rotation, reading | unit, sys |
-//! | `image` | the store, formats, layers and registries; linked by `svc` alone | unit, sys |
+//! | `image` | the store, formats, layers and registries, linked by `svc` alone; and what a root is made of | unit, sys |
 //! | [`control`] | the wire: varlink, and what a client sees | unit |
 //! | `cli` | a file for each verb of `svc` | control, unit, image, log, the probes |
 //! | [`init`] | a machine's init: first mounts, modules, the root | sys |
@@ -55,7 +55,6 @@ pub mod cgroup;
 pub mod cli;
 pub mod control;
 pub mod engine;
-#[cfg(feature = "image")]
 pub mod image;
 pub mod init;
 pub mod log;

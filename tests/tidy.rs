@@ -30,7 +30,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("control", &["unit"]),
     (
         "supervisor",
-        &["unit", "engine", "sandbox", "cgroup", "log", "control", "init", "sys"],
+        &[
+            "unit", "engine", "sandbox", "cgroup", "log", "image", "control", "init", "sys",
+        ],
     ),
     (
         "cli",

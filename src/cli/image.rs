@@ -50,7 +50,7 @@ fn state_dir(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
 }
 
 fn open(state_dir: &Path) -> Result<Store, Failure> {
-    Store::open(&state_dir.join("images")).map_err(|error| failed("image", error))
+    Store::open(&state_dir.join(crate::image::STORE)).map_err(|error| failed("image", error))
 }
 
 /// Something of the store's that did not work, in the words of all failures.

@@ -14,8 +14,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, open, openat, readlinkat, statat};
 use serde_json::{Value, json};
 
-use super::digest::Hashing;
 use super::document::{Descriptor, Manifest, media_type};
+use super::hashing::Hashing;
 use super::references::Reference;
 use super::store::Image;
 use super::{Digest, Error, Name, Result, Store};

@@ -6,10 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::root::DOCUMENT_BYTES_MAX;
 use super::{Digest, Error, Result};
-
-/// The largest manifest, index or configuration that is read: 4 MiB, as registries have it. It is held in memory.
-pub const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 
 /// The most layers: overlayfs takes 500 lower directories.
 pub const LAYERS_MAX: usize = 500;

@@ -34,14 +34,14 @@ impl Store {
     /// The store cannot be read. A document that cannot be read is an error too: what it names is not known.
     pub fn garbage(&self) -> Result<Garbage> {
         let (mut used, mut unnamed) = (BTreeSet::new(), Vec::new());
+        let pinned = super::pins::pinned(&self.path(""));
+        for image in pinned.iter().filter(|image| self.has(**image)) {
+            used.extend(self.blobs_of(*image)?);
+        }
         for reference in self.references()? {
             match reference.name {
-                Some(_) => {
-                    used.insert(reference.digest);
-                    if let Document::Manifest(manifest) = Document::read(&self.document(reference.digest)?, None)? {
-                        used.extend(manifest.blobs().map(|blob| blob.digest));
-                    }
-                }
+                Some(_) => used.extend(self.blobs_of(reference.digest)?),
+                None if pinned.contains(&reference.digest) => {}
                 None => unnamed.push(reference.digest),
             }
         }
@@ -61,6 +61,15 @@ impl Store {
         })
     }
 
+    /// A manifest and all that it names.
+    fn blobs_of(&self, manifest: Digest) -> Result<Vec<Digest>> {
+        let mut all = vec![manifest];
+        if let Document::Manifest(manifest) = Document::read(&self.document(manifest)?, None)? {
+            all.extend(manifest.blobs().map(|blob| blob.digest));
+        }
+        Ok(all)
+    }
+
     /// Takes away what no name leads to. None: somebody adds to the store at this time, and nothing was done.
     ///
     /// # Errors
@@ -69,7 +78,7 @@ impl Store {
         let Some(_alone) = self.alone()? else { return Ok(None) };
         let garbage = self.garbage()?;
         self.change_references(|all| {
-            all.retain(|one| one.name.is_some());
+            all.retain(|one| !garbage.unnamed.contains(&one.digest) || one.name.is_some());
             Ok(())
         })?;
         // A layer's directory goes out of its place whole, so that a half of it is never taken for it.

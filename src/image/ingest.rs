@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::compression::refuse;
-use super::digest::Hashing;
 use super::document::Descriptor;
+use super::hashing::Hashing;
 use super::{Digest, Error, Result, Store};
 
 /// A blob that is being written. Dropped without [`Ingest::finish`], what is there stays for the next one.

@@ -17,6 +17,14 @@ const REPOSITORY_LENGTH_MAX: usize = 255;
 /// The longest tag, in letters.
 const TAG_LENGTH_MAX: usize = 128;
 
+/// What an entry of the store's `index.json` says of its image.
+pub mod annotation {
+    /// The name.
+    pub const NAME: &str = "org.opencontainers.image.ref.name";
+    /// What the registry's tag said when it was pulled: the digest of an index, as often as not.
+    pub const PULLED_AS: &str = "dev.svc.image.pulled-as";
+}
+
 /// An image's name: a repository, and which of its images.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {

@@ -5,13 +5,8 @@ use std::io;
 use rustix::fs::FlockOperation;
 
 use super::document::{Descriptor, Index, media_type};
+use super::name::annotation::{NAME, PULLED_AS};
 use super::{Digest, Error, Kind, Name, Result, Store};
-
-/// The annotation with the name.
-pub const NAME: &str = "org.opencontainers.image.ref.name";
-
-/// The annotation with what the registry's tag said when it was pulled: the digest of an index, as often as not.
-const PULLED_AS: &str = "dev.svc.image.pulled-as";
 
 /// How many letters of an id are enough, if they are only one image's.
 const ID_LENGTH_MIN: usize = 4;
@@ -121,11 +116,9 @@ impl Store {
         if let Some(found) = references.iter().find(is_named) {
             return Ok(found.clone());
         }
-        let by_digest = |one: &&Reference| {
-            let (Some(name), Some(own), Some(pulled)) = (&name, &one.name, one.pulled_as) else {
-                return false;
-            };
-            own.repository() == name.repository() && own.with_digest(pulled) == *name
+        let by_digest = |one: &&Reference| match (&name, &one.name, one.pulled_as) {
+            (Some(name), Some(own), Some(pulled)) => own.with_digest(pulled) == *name,
+            _ => false,
         };
         if let Some(found) = references.iter().find(by_digest) {
             return Ok(found.clone());

@@ -83,6 +83,8 @@ impl Supervisor {
             self.files.instances.extend(names);
         }
         let units = self.read_units().unwrap_or_default();
+        let store = self.config.state_dir.join(crate::image::STORE);
+        crate::image::pins::retain(&store, |name| units.iter().any(|unit| unit.name.as_str() == name));
         self.queue.push_back(Event::Units {
             units,
             by: Cause::Boot,

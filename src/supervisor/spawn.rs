@@ -11,6 +11,7 @@ use super::poll::{Source, Who};
 use crate::cgroup::Group;
 use crate::engine::event::{Event, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::{RunId, UnitId};
+use crate::image;
 use crate::sandbox::{self, Context, Sandbox};
 use crate::unit::device::Devices;
 use crate::unit::{Command, Enforcement, Kind, Output, Resources, Service, Unenforceable, Unit, UnitName};
@@ -33,9 +34,14 @@ impl Supervisor {
             Kind::Mount(mount) => return self.spawn_mount(run, role, &unit, mount),
             Kind::Masked | Kind::Target | Kind::Slice(_) => return Err(step("unit", 0)),
         };
-        let command = command_of(service, role).ok_or_else(|| step("command", 0))?;
         self.ensure_life(run, &unit, service)?;
         self.wake(run.unit);
+        // With what an image says.
+        let unit = self.lives.get(&run.unit).map_or(unit, |life| Rc::clone(&life.unit));
+        let Kind::Service(service) = &unit.kind else {
+            return Err(step("unit", 0));
+        };
+        let command = command_of(service, role).ok_or_else(|| step("command", 0))?;
         let wants_log = service.standard_output == Output::Log || service.standard_error == Output::Log;
         if wants_log {
             self.outputs
@@ -68,6 +74,10 @@ impl Supervisor {
         if let Some(life) = self.lives.get(&run.unit).filter(|life| life.run == run) {
             return life.refused.clone().map_or(Ok(()), |why| Err(unenforceable(why)));
         }
+        let dressed = self.dressed(unit).map_err(|error| SpawnFailure {
+            detail: error.to_string().into(),
+            ..step("root image", 0)
+        })?;
         let sandbox = self.sandboxes.decide(service, &self.kernel).map_err(unenforceable)?;
         // The engine lets no group be kept for another definition than it was made for.
         let mut kept = self.lives.remove(&run.unit);
@@ -90,11 +100,23 @@ impl Supervisor {
         let life = Life {
             holder,
             dynamic_user,
-            ..self.new_life(run, unit, group, sandbox)
+            ..self.new_life(run, &dressed, group, sandbox)
         };
         self.lives.insert(run.unit, life);
         self.watch_oom(run.unit);
         Ok(())
+    }
+
+    /// The unit with what its image says, if it has one.
+    pub(super) fn dressed(&self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
+        let store = self.config.state_dir.join(image::STORE);
+        let Some(dressed) = image::root::dressed(&store, unit)? else {
+            return Ok(Rc::clone(unit));
+        };
+        if let Err(error) = image::pins::pin(&store, unit.name.as_str(), dressed.image) {
+            tracing::warn!("{}: its image is not kept from `svc image gc`: {error}", unit.name);
+        }
+        Ok(Rc::new(dressed.unit))
     }
 
     /// A run in its group, with nothing under way yet.

@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use super::decode::{Input, Issue, at_of, find};
 use super::node::{Data, Node};
-use super::{InnerMount, Service, Writable};
+use super::{InnerMount, RootFrom, Service, Writable};
 
 /// As many lower directories as overlayfs takes.
 const LAYERS_MAX: usize = 500;
@@ -13,26 +13,23 @@ const LAYERS_MAX: usize = 500;
 pub fn root(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) {
     let at = |key| at_of(input.tree, "root", key);
     let Some(root) = &service.root else {
-        let without = ["writable", "size"]
-            .into_iter()
-            .find_map(at)
-            .filter(|_| at("image").is_none());
-        issues.extend(without.map(|at| Issue::error(at, "`[root]` needs `path` or `layers`")));
+        let without = ["writable", "size"].into_iter().find_map(at);
+        issues.extend(without.map(|at| Issue::error(at, "`[root]` needs `image`, `path` or `layers`")));
         return;
     };
-    let Some(place) = at("layers").or_else(|| at("path")) else {
-        return;
-    };
+    let mut places = ["layers", "path", "image"].into_iter().filter_map(at);
+    let Some(place) = places.next() else { return };
     let layers = root.layers();
-    let wrong = if at("layers").is_some() && at("path").is_some() {
-        "a root is a `path` or `layers`, not both"
+    let is_image = matches!(root.from, RootFrom::Image(_));
+    let wrong = if places.next().is_some() {
+        "a root is one of `image`, `path` and `layers`"
     } else if layers.iter().any(|layer| has_parent_steps(layer)) {
         "a path without `..`"
     } else if layers.iter().any(|layer| layer.components().count() < 2) {
         "without `[root]`, the root is the machine's own"
     } else if find(input.tree, "root", "layers").is_some_and(has_optional) {
         "no layer is optional"
-    } else if layers.is_empty() {
+    } else if layers.is_empty() && !is_image {
         "a root has at least one layer"
     } else if layers.len() > LAYERS_MAX {
         "a root has at most 500 layers"

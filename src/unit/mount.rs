@@ -69,6 +69,8 @@ pub enum RootFrom {
     Path(PathBuf),
     /// Directories that lie over one another, topmost first.
     Layers(Vec<PathBuf>),
+    /// An image of the store, by its name.
+    Image(Box<str>),
 }
 
 /// Where writes to a root go.
@@ -84,11 +86,12 @@ pub enum Writable {
 }
 
 impl Root {
-    /// Its directories, topmost first.
+    /// Its directories, topmost first; those of an image are known when it is started.
     pub fn layers(&self) -> &[PathBuf] {
         match &self.from {
             RootFrom::Path(path) => std::slice::from_ref(path),
             RootFrom::Layers(layers) => layers,
+            RootFrom::Image(_) => &[],
         }
     }
 
@@ -96,7 +99,7 @@ impl Root {
     pub fn is_overlay(&self) -> bool {
         match self.from {
             RootFrom::Path(_) => matches!(self.writable, Some(Writable::Tmpfs | Writable::Persistent)),
-            RootFrom::Layers(_) => true,
+            RootFrom::Layers(_) | RootFrom::Image(_) => true,
         }
     }
 }

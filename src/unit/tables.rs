@@ -13,6 +13,7 @@ use super::*;
 pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     let base = Service::default();
     let isolation = isolation(tree, skipped);
+    let root = root(tree);
     let list_of = |key| get(tree, "service", key, commands).unwrap_or_default();
     let flag = |key, default| get(tree, "service", key, boolean).unwrap_or(default);
     let time = |key, default| get(tree, "service", key, limit).unwrap_or(default);
@@ -23,7 +24,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         } else {
             ServiceType::Exec
         },
-        exec_start: list_of("exec-start"),
+        exec_start: exec_start(list_of("exec-start"), root.as_ref()),
         exec_start_pre: list_of("exec-start-pre"),
         exec_start_post: list_of("exec-start-post"),
         exec_reload: list_of("exec-reload"),
@@ -67,7 +68,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         restart: restart(tree),
         resources: Rc::new(service_resources(tree, &isolation)),
         isolation: Rc::new(isolation),
-        root: root(tree),
+        root,
         mounts: inner_mounts(tree),
         network: if get(tree, "network", "mode", text).as_deref() == Some("none") {
             Network::None
@@ -78,16 +79,28 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     }
 }
 
+/// One without a program stands for what an image says.
+fn exec_start(commands: Vec<Command>, root: Option<&Root>) -> Vec<Command> {
+    match root.map(|root| &root.from) {
+        Some(RootFrom::Image(_)) if commands.is_empty() => vec![Command {
+            program: Box::default(),
+            arguments: Vec::new(),
+            ignore_failure: false,
+        }],
+        _ => commands,
+    }
+}
+
 fn root(tree: &Table) -> Option<Root> {
     let layers = || get(tree, "root", "layers", paths).map(|all| all.into_iter().map(|layer| layer.path).collect());
-    let from = get(tree, "root", "path", path)
-        .map(RootFrom::Path)
-        .or_else(|| layers().map(RootFrom::Layers))?;
+    let image = || get(tree, "root", "image", text).map(|name| RootFrom::Image(name.into()));
+    let directory = get(tree, "root", "path", path).map(RootFrom::Path);
+    let from = directory.or_else(|| layers().map(RootFrom::Layers)).or_else(image)?;
     let writable = match get(tree, "root", "writable", text).as_deref() {
         Some("none") => Some(Writable::None),
         Some("tmpfs") => Some(Writable::Tmpfs),
         Some("persistent") => Some(Writable::Persistent),
-        _ => matches!(from, RootFrom::Layers(_)).then_some(Writable::Tmpfs),
+        _ => (!matches!(from, RootFrom::Path(_))).then_some(Writable::Tmpfs),
     };
     let size = get(tree, "root", "size", size);
     Some(Root { from, writable, size })

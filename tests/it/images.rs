@@ -16,6 +16,7 @@ mod layers;
 mod layout;
 mod peers;
 mod registry;
+mod roots;
 mod server;
 mod store;
 mod tour;

@@ -98,7 +98,7 @@ fn what_is_written_stays_where_it_is_to_stay() {
     let unit = |writable: &str| {
         shell(
             &script,
-            &root_of(&[base.clone()], &format!("writable = \"{writable}\"\n")),
+            &root_of(std::slice::from_ref(&base), &format!("writable = \"{writable}\"\n")),
         )
     };
     let path = format!(
@@ -149,7 +149,7 @@ fn a_root_that_is_not_writable() {
         "[[mount]]\ntarget = \"/volume\"\nsource = \"{}\"\n",
         folder(&plan, "volume").display()
     );
-    let layers = root_of(&[base.clone()], "writable = \"none\"\n") + &volume;
+    let layers = root_of(std::slice::from_ref(&base), "writable = \"none\"\n") + &volume;
     let path = format!(
         "[root]\npath = \"{}\"\nwritable = \"none\"\n{}{volume}",
         base.display(),

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::source::Source;
 use crate::image::document::{Config, Descriptor, Document, INDEX_DEPTH_MAX, Index, Manifest, Platform, media_type};
-use crate::image::references::{NAME, Reference};
+use crate::image::name::annotation::NAME;
+use crate::image::references::Reference;
 use crate::image::store::Image;
 use crate::image::{Digest, Error, Name, Result, Store};
 

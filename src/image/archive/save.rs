@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::image::compression;
-use crate::image::digest::HashingReader;
 use crate::image::document::{Descriptor, Index, media_type};
-use crate::image::references::{NAME, Reference};
+use crate::image::hashing::HashingReader;
+use crate::image::name::annotation::NAME;
+use crate::image::references::Reference;
 use crate::image::store::{Image, LAYOUT};
 use crate::image::{Digest, Error, Result, Store};
 

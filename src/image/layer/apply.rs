@@ -7,8 +7,8 @@ use super::entry::{self, Entry, Node};
 use super::tree::Tree;
 use crate::image::Digest;
 use crate::image::compression::{self, Capped, refuse};
-use crate::image::digest::HashingReader;
 use crate::image::error::words;
+use crate::image::hashing::HashingReader;
 
 /// What a blob has to be.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,9 @@ use super::*;
 
 #[rustfmt::skip]
 pub static ROOT: &[Key] = &[
-    key("root", "image", Text, NOTHING, Restart,
-        "An image whose layers are the root, by name, such as \"nginx:1.27\"."),
+    key("root", "image", Text, Yes, Restart,
+        "An image whose layers are the root, by its name in `svc image list`, such as \"nginx:1.27\". It says how it is run \
+         where the unit does not: command, environment, working directory, user and stop signal. Looked up at each start."),
     key("root", "path", Path, Yes, Restart,
         "A directory that is the root, with /proc, /sys and /dev laid into it: those places are ordinary directories, \
          made where they are not there. Users and programs are looked up in it."),
@@ -13,7 +14,7 @@ pub static ROOT: &[Key] = &[
         "Directories that lie over one another as the root, topmost first, as overlayfs has it: a character device 0:0 \
          hides what is below it. None of them is written to, and any number of units share them."),
     key("root", "writable", Word(&["none", "tmpfs", "persistent"]), Yes, Restart,
-        "Where writes to the root go: nowhere, to a tmpfs that ends with the service, which is the default of `layers`, or \
+        "Where writes to the root go: nowhere, to a tmpfs that ends with the service, which is the default of `layers` and `image`, or \
          to a directory of the unit's below svcd's state directory. Without it, what is written below `path` is written \
          there."),
     key("root", "size", Size, Yes, Restart,

@@ -104,11 +104,11 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ),
     (
         "…[root]\nwritable = \"none\"\n",
-        &["t.toml:4:1: `[root]` needs `path` or `layers`"],
+        &["t.toml:4:1: `[root]` needs `image`, `path` or `layers`"],
     ),
     (
         "…[root]\npath = \"/a\"\nlayers = [\"/b\"]\n",
-        &["t.toml:5:1: a root is a `path` or `layers`, not both"],
+        &["t.toml:5:1: a root is one of `image`, `path` and `layers`"],
     ),
     ("…[root]\nlayers = []\n", &["t.toml:4:1: a root has at least one layer"]),
     (
@@ -269,7 +269,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("[isolation]\nuser = true\n", "[isolation] user"),
     ("[resources]\ndelegate = true\n", "[resources] delegate"),
     ("[network]\nmode = \"bridge\"\n", "[network] mode = \"bridge\""),
-    ("[root]\nimage = \"nginx\"\n", "[root] image"),
     ("[[socket]]\nlisten-stream = \"80\"\n", "[[socket]] listen-stream"),
     ("[[timer]]\nevery = \"1h\"\n", "[[timer]] every"),
     ("[health]\nexec = \"/bin/true\"\n", "[health] exec"),

@@ -98,6 +98,11 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Writes a layout of an image with one layer; `blob` is what is stored, `plain` what its configuration says it is without
 /// compression.
 pub fn write(at: &Path, name: &str, blob: &[u8], plain: &[u8]) {
+    write_with(at, name, blob, plain, &json!({}));
+}
+
+/// The same, with what the image says of how it is run.
+pub fn write_with(at: &Path, name: &str, blob: &[u8], plain: &[u8], config: &Value) {
     fs::create_dir_all(at.join("blobs/sha256")).expect("make a layout");
     let put = |media_type: &str, bytes: &[u8]| -> Value {
         fs::write(at.join("blobs/sha256").join(hex(bytes)), bytes).expect("write a blob");
@@ -105,7 +110,7 @@ pub fn write(at: &Path, name: &str, blob: &[u8], plain: &[u8]) {
     };
     let config = json!({
         "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" }, "os": "linux",
-        "config": {}, "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(plain))] },
+        "config": config, "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(plain))] },
     });
     let manifest = json!({
         "schemaVersion": 2,

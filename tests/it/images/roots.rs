@@ -1,0 +1,192 @@
+//! `[root] image`: a service that runs in an image.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::layout::{Tar, write_with};
+use super::{Images, can_run, text};
+use crate::built::binary;
+use crate::harness::{Plan, Svcd, shell};
+use crate::view::{look, said};
+
+/// A layer with a shell in it, and what else is given.
+fn layer(more: Tar) -> Vec<u8> {
+    let busybox = fs::read("/bin/busybox").expect("a static busybox");
+    let directories = ["bin/", "etc/", "srv/", "tmp/"];
+    let tar = directories.iter().fold(more, |tar, name| tar.directory(name));
+    let tar = tar.entry(b'0', "bin/busybox", "", &busybox, 0o755);
+    let applets = ["sh", "cat", "echo", "id", "ls", "pwd", "sleep", "touch", "wc"];
+    let tar = applets
+        .iter()
+        .fold(tar, |tar, name| tar.symlink("busybox", &format!("bin/{name}")));
+    tar.end()
+}
+
+/// Loads an image into the store of a plan's supervisor.
+#[track_caller]
+fn load(dir: &Path, images: &Images, name: &str, layer: &[u8], config: &Value) {
+    let at = images.path("layout");
+    drop(fs::remove_dir_all(&at));
+    write_with(&at, "made", layer, layer, config);
+    svc_image(dir, &["load", "--name", name, "-i", &at.display().to_string()]);
+}
+
+#[track_caller]
+fn svc_image(dir: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(binary("svc"));
+    command
+        .arg("image")
+        .arg("--state-dir")
+        .arg(dir.join("state"))
+        .args(arguments);
+    text(&command.output().expect("start svc"), arguments)
+}
+
+fn root(image: &str, keys: &str) -> String {
+    format!("[root]\nimage = \"{image}\"\n{keys}\n")
+}
+
+/// The OCI image specification, config.md: what an image says is done, unless the unit says otherwise.
+#[test]
+fn an_image_says_how_it_is_run_and_the_unit_wins() {
+    if !can_run("an_image_says_how_it_is_run_and_the_unit_wins", &["busybox"]) {
+        return;
+    }
+    let (plan, images) = (Plan::new(), Images::new());
+    let script = "echo $0 $1 $(id -u) $(id -g) $(pwd) $COLOUR $SHAPE; trap 'echo asked; exit 0' USR1; \
+                  echo done; while :; do sleep 0.02; done";
+    let config = json!({
+        "Env": ["PATH=/bin", "COLOUR=red", "SHAPE=round"], "WorkingDir": "/srv", "User": "web:4713", "StopSignal": "SIGUSR1",
+        "Entrypoint": ["sh", "-c", script], "Cmd": ["zero", "one$two"],
+        "ExposedPorts": { "80/tcp": {} }, "Volumes": { "/data": {} },
+    });
+    let passwd = Tar::default().file("etc/passwd", "web:x:4711:4712:web:/:/bin/sh\n");
+    load(plan.dir(), &images, "web:1", &layer(passwd), &config);
+    let own =
+        "user = \"0\"\nworking-directory = \"/tmp\"\nkill-signal = \"SIGKILL\"\nenvironment = { COLOUR = \"blue\" }\n";
+    let script = look("echo $(id -u) $(pwd) $COLOUR $SHAPE");
+    let svcd = plan
+        .unit("image", &format!("[service]\n{}", root("web:1", "")))
+        .unit("unit", &shell(&script, &format!("{own}{}", root("web:1", ""))))
+        .start();
+    assert_eq!(said(&svcd, "image"), ["zero one$two 4711 4713 /srv red round"]);
+    svcd.ok(&["stop", "image"]);
+    svcd.line("image", "asked");
+    assert_eq!(svcd.status("image")["result"], "success");
+    assert_eq!(said(&svcd, "unit"), ["0 /tmp blue round"]);
+}
+
+#[test]
+fn what_an_image_cannot_be_run_with_is_named() {
+    if !can_run("what_an_image_cannot_be_run_with_is_named", &["busybox"]) {
+        return;
+    }
+    let (plan, images) = (Plan::new(), Images::new());
+    let command = json!(["/bin/sleep", "1000000"]);
+    let configs = [
+        ("silent", json!({}), "has no command, and the unit has no `exec-start`"),
+        (
+            "nobody",
+            json!({ "Cmd": command, "User": "4294967296" }),
+            "`4294967296` is no user or group",
+        ),
+        (
+            "odd",
+            json!({ "Cmd": command, "StopSignal": "SIGODD" }),
+            "has the stop signal \"SIGODD\"",
+        ),
+        (
+            "nowhere",
+            json!({ "Cmd": command, "WorkingDir": "srv" }),
+            "has the working directory \"srv\", which is not absolute",
+        ),
+        (
+            "mute",
+            json!({ "Cmd": command, "Env": ["=x"] }),
+            "has \"=x\" in its environment",
+        ),
+    ];
+    let blob = layer(Tar::default());
+    for (name, config, _) in &configs {
+        load(plan.dir(), &images, name, &blob, config);
+    }
+    let unit = |name: &str| format!("[service]\n[restart]\npolicy = \"no\"\n{}", root(name, ""));
+    let plan = configs
+        .iter()
+        .fold(plan, |plan, (name, ..)| plan.unit(name, &unit(name)));
+    let svcd = plan.unit("absent", &unit("no/such:image")).start();
+    let absent = ("absent", json!({}), "no/such:image: no such image");
+    for (name, _, why) in configs.iter().chain([&absent]) {
+        let done = svcd.svc(&["start", name]);
+        assert_eq!(done.code, 1, "{name}: {}", done.err);
+        assert!(done.err.contains(why), "{name}: {}", done.err);
+        assert_eq!(svcd.status(name)["failed-step"], "root image", "{name}");
+    }
+}
+
+/// What runs goes on with the image that it was started with, wherever its name leads by then, and gc leaves that alone.
+#[test]
+fn a_name_that_leads_elsewhere_counts_from_the_next_start_on() {
+    if !can_run(
+        "a_name_that_leads_elsewhere_counts_from_the_next_start_on",
+        &["busybox"],
+    ) {
+        return;
+    }
+    let (plan, images) = (Plan::new(), Images::new());
+    let dir = plan.dir().to_owned();
+    let config = json!({ "Cmd": ["/bin/sh", "-c", look("cat /srv/version")] });
+    let version = |number: &str| layer(Tar::default().file("srv/version", &format!("version {number}\n")));
+    load(&dir, &images, "web", &version("1"), &config);
+    let svcd = plan.unit("web", &format!("[service]\n{}", root("web", ""))).start();
+    assert_eq!(said(&svcd, "web"), ["version 1"]);
+    load(&dir, &images, "web", &version("2"), &config);
+    svc_image(&dir, &["gc"]);
+    let running = |svcd: &Svcd| fs::read_to_string(format!("/proc/{}/root/srv/version", svcd.main_pid("web"))).unwrap();
+    assert_eq!(running(&svcd), "version 1\n");
+    let layers = || fs::read_dir(dir.join("state/images/layers")).unwrap().count();
+    assert_eq!(layers(), 2, "what runs is not taken away");
+    svcd.ok(&["restart", "web"]);
+    svcd.line("web", "version 2");
+    assert_eq!(running(&svcd), "version 2\n");
+    svc_image(&dir, &["gc"]);
+    assert_eq!(layers(), 1);
+}
+
+/// Any number of units share one copy of a layer.
+#[test]
+fn a_hundred_units_on_one_image_hold_one_copy() {
+    if !can_run("a_hundred_units_on_one_image_hold_one_copy", &["busybox"]) {
+        return;
+    }
+    let (plan, images) = (Plan::new(), Images::new());
+    let dir = plan.dir().to_owned();
+    let config = json!({ "Cmd": ["/bin/sleep", "1000000"] });
+    load(&dir, &images, "web", &layer(Tar::default()), &config);
+    let bytes = || -> u64 { size(&dir.join("state")) };
+    let before = bytes();
+    let names: Vec<String> = (0..100).map(|nth| format!("web-{nth}")).collect();
+    let unit = format!("[service]\n{}", root("web", "size = \"1M\""));
+    let svcd = names.iter().fold(plan, |plan, name| plan.unit(name, &unit)).start();
+    let all: Vec<&str> = std::iter::once("start")
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    svcd.ok(&all);
+    for name in &names {
+        let program = fs::metadata(format!("/proc/{}/root/bin/busybox", svcd.main_pid(name))).unwrap();
+        assert!(program.len() > 0, "{name}");
+    }
+    assert!(bytes() - before < 100 << 10, "a digest for each, and no copy");
+}
+
+fn size(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).unwrap().flatten();
+    let each = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => size(&entry.path()),
+        false => entry.metadata().unwrap().len(),
+    });
+    each.sum()
+}
