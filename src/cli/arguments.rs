@@ -133,6 +133,16 @@ pub enum Verb {
         /// Its name
         unit: String,
     },
+    /// What the root of a unit is made of: the directories of its overlay
+    Root {
+        /// Its name
+        unit: String,
+    },
+    /// What a unit that runs has added (A), changed (C) and deleted (D) in its root
+    Diff {
+        /// Its name
+        unit: String,
+    },
     /// Look for mistakes in unit files; no supervisor is needed
     Check {
         /// Say what each service leaves open, and which key closes it

@@ -14,6 +14,7 @@ use clap::{CommandFactory, Parser};
 mod analyze;
 pub mod arguments;
 mod check;
+mod difference;
 mod doctor;
 pub mod failure;
 mod history;
@@ -26,6 +27,7 @@ mod plan;
 mod power;
 mod reexec;
 pub mod render;
+mod root;
 mod security;
 mod session;
 mod set;
@@ -98,6 +100,8 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Deps { reverse, unit } => list::deps(session, unit, reverse),
         Verb::Logs(logs) => logs::run(session, logs),
         Verb::Ps { unit } => list::ps(session, unit),
+        Verb::Root { unit } => root::root(session, &unit),
+        Verb::Diff { unit } => root::diff(session, &unit),
         Verb::Check { security: true, paths } => security::run(session, &paths),
         Verb::Check { security: false, paths } => check::run(session, &paths),
         Verb::Plan => plan::plan(session),

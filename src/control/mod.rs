@@ -13,6 +13,7 @@ pub mod interface;
 pub mod reply;
 pub mod request;
 pub mod returns;
+pub mod root;
 pub mod stats;
 pub mod view;
 

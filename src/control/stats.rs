@@ -118,3 +118,16 @@ pub struct Stall {
     pub avg300: f64,
     pub total_usec: u64,
 }
+
+/// What a unit uses, as its cgroup counts it. None: that controller is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes; the most of this run.
+    pub memory_peak: Option<u64>,
+    /// Microseconds of CPU time of this run.
+    pub cpu_usec: Option<u64>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
+}

@@ -60,9 +60,11 @@ pub struct UnitStatus {
     /// By key of `[resources]`: `memory-max`.
     pub limits: BTreeMap<String, Limit>,
     /// What it uses now, limited or not; none while it has no cgroup.
-    pub usage: Option<Usage>,
+    pub usage: Option<super::stats::Usage>,
     /// By key of `[isolation]` and `[resources]`: `enforced`, or `skipped: ` and the reason.
     pub isolation: BTreeMap<String, String>,
+    /// What its root is made of, where that is not the machine's own.
+    pub root: Option<super::root::Root>,
     /// What the service says of itself (`STATUS=` of sd_notify(3)).
     pub status_text: String,
     /// The last lines of its log, oldest first; svcd may leave it empty, since the log is a file.
@@ -164,19 +166,6 @@ impl Serialize for Amount {
             to.serialize_f64(self.0)
         }
     }
-}
-
-/// What a unit uses, as its cgroup counts it. None: that controller is not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Bytes.
-    pub memory: Option<u64>,
-    /// Bytes; the most of this run.
-    pub memory_peak: Option<u64>,
-    /// Microseconds of CPU time of this run.
-    pub cpu_usec: Option<u64>,
-    /// Processes and threads.
-    pub tasks: Option<u64>,
 }
 
 /// One line of `svc list`.

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::Context;
 use super::report::StepFailed;
+use crate::unit::UnitName;
 
 /// Where directories are made, for each kind; and svcd's own runtime directory.
 #[derive(Clone, Debug)]
@@ -35,6 +36,11 @@ impl Roots {
     /// In the order of [`Directories::kinds`](crate::unit::directories::Directories::kinds).
     fn kinds(&self) -> [&Path; 4] {
         [&self.runtime, &self.state, &self.cache, &self.logs]
+    }
+
+    /// Where what a service writes to its persistent root is: below it are `upper` and `work`.
+    pub fn upper(&self, unit: &UnitName) -> PathBuf {
+        self.uppers.join(unit.as_str())
     }
 
     /// Where a service sees its credentials.

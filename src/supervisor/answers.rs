@@ -131,6 +131,7 @@ impl Supervisor {
         status.findings = self.findings_of(unit).collect();
         if let Some(life) = self.lives.get(&id) {
             add_life(&mut status, life);
+            status.root = self.root_of(unit, life);
         }
         Some(status)
     }
@@ -169,11 +170,8 @@ impl Supervisor {
     }
 
     fn values(&self, id: UnitId) -> Vec<view::ShownValue> {
-        let shown = self
-            .engine
-            .unit(id)
-            .map(|unit| crate::unit::show::effective(unit))
-            .unwrap_or_default();
+        let unit = self.engine.unit(id);
+        let shown = unit.map(|unit| crate::unit::show::effective(unit)).unwrap_or_default();
         shown
             .into_iter()
             .map(|value| view::ShownValue {

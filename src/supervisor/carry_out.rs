@@ -6,7 +6,7 @@ use super::conditions;
 use crate::engine::action::{Action, Change, Scope};
 use crate::engine::event::Event;
 use crate::engine::{RunId, UnitId};
-use crate::unit::{Kind, Signal, Unit};
+use crate::unit::{Kind, Signal};
 
 impl Supervisor {
     pub(super) fn carry_out(&mut self, action: Action) {
@@ -31,17 +31,6 @@ impl Supervisor {
             self.wake(run.unit);
             self.signal_unit(run.unit, scope, self.with_image(run, which));
         }
-    }
-
-    /// The engine knows the unit as it is written; its image may name another stop signal.
-    fn with_image(&self, run: RunId, which: Signal) -> Signal {
-        let stop_signal = |unit: &Unit| match &unit.kind {
-            Kind::Service(service) => Some(service.kill.signal),
-            Kind::Masked | Kind::Target | Kind::Slice(_) | Kind::Mount(_) => None,
-        };
-        let written = self.engine.run_unit(run).and_then(|unit| stop_signal(unit));
-        let dressed = self.lives.get(&run.unit).and_then(|life| stop_signal(&life.unit));
-        dressed.filter(|_| written == Some(which)).unwrap_or(which)
     }
 
     /// Signals a unit's processes. After one that asks to end comes SIGCONT, or a stopped process could not hear it;

@@ -49,6 +49,7 @@ mod prepare;
 mod processes;
 mod reexec;
 mod requests;
+mod roots;
 mod set;
 pub mod settings;
 mod shutdown;

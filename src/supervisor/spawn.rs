@@ -11,7 +11,6 @@ use super::poll::{Source, Who};
 use crate::cgroup::Group;
 use crate::engine::event::{Event, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::{RunId, UnitId};
-use crate::image;
 use crate::sandbox::{self, Context, Sandbox};
 use crate::unit::device::Devices;
 use crate::unit::{Command, Enforcement, Kind, Output, Resources, Service, Unenforceable, Unit, UnitName};
@@ -105,18 +104,6 @@ impl Supervisor {
         self.lives.insert(run.unit, life);
         self.watch_oom(run.unit);
         Ok(())
-    }
-
-    /// The unit with what its image says, if it has one.
-    pub(super) fn dressed(&self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
-        let store = self.config.state_dir.join(image::STORE);
-        let Some(dressed) = image::root::dressed(&store, unit)? else {
-            return Ok(Rc::clone(unit));
-        };
-        if let Err(error) = image::pins::pin(&store, unit.name.as_str(), dressed.image) {
-            tracing::warn!("{}: its image is not kept from `svc image gc`: {error}", unit.name);
-        }
-        Ok(Rc::new(dressed.unit))
     }
 
     /// A run in its group, with nothing under way yet.

@@ -10,7 +10,6 @@ use crate::cgroup::stats as counted;
 use crate::control::reply::Failure;
 use crate::control::returns;
 use crate::control::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Pressure, Stall, UnitStats};
-use crate::control::view;
 use crate::engine::UnitId;
 
 impl Supervisor {
@@ -40,10 +39,10 @@ impl Supervisor {
 }
 
 /// The least of it, for `svc status`.
-pub fn usage(life: &Life) -> view::Usage {
+pub fn usage(life: &Life) -> crate::control::stats::Usage {
     let mut stats = UnitStats::default();
     add_life(&mut stats, life);
-    view::Usage {
+    crate::control::stats::Usage {
         memory: stats.memory.current,
         memory_peak: stats.memory.peak,
         cpu_usec: stats.cpu.usage_usec,

@@ -247,3 +247,82 @@ fn a_layer_that_is_not_there_is_named() {
     assert!(done.err.contains(&format!("spawn {step}: ENOENT")), "{}", done.err);
     assert_eq!(svcd.status("web")["failed-step"], step);
 }
+
+/// As `docker diff` tells it: parents of what differs are changed, and what is mounted is nobody's change.
+#[test]
+fn root_and_diff_tell_what_a_root_is_and_has_become() {
+    if !is_root() {
+        return skip("root_and_diff_tell_what_a_root_is_and_has_become", "not root");
+    }
+    let plan = Plan::new();
+    let layers = [folder(&plan, "top"), folder(&plan, "base")];
+    for place in ["proc", "sys", "dev", "tmp", "bin", "lib", "lib64", "usr"] {
+        fs::create_dir(layers[1].join(place)).unwrap();
+    }
+    for name in [
+        "opt/kept",
+        "opt/edited",
+        "opt/gone",
+        "srv/deep/down/file",
+        "srv/mode",
+        "hidden",
+    ] {
+        file(&layers[1].join(name), "below");
+    }
+    mknodat(
+        CWD,
+        layers[0].join("hidden"),
+        FileType::CharacterDevice,
+        Mode::empty(),
+        0,
+    )
+    .unwrap();
+    let script = look(
+        "echo other >/opt/edited; rm /opt/gone; chmod 600 /srv/mode; mkdir /new; echo x >/new/file; echo y >/tmp/unseen; \
+         ln -s /etc /new/link; rm -r /srv/deep; mkdir /srv/deep",
+    );
+    let unit = |writable: &str| shell(&script, &root_of(&layers, &format!("writable = \"{writable}\"\n")));
+    let svcd = plan
+        .unit("goes", &unit("tmpfs"))
+        .unit("stays", &unit("persistent"))
+        .start();
+    let shown: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
+    for unit in ["goes", "stays"] {
+        said(&svcd, unit);
+        let root = svcd.json(&["root", unit]);
+        assert_eq!(root["lower"], serde_json::json!(shown), "{unit}");
+        assert_eq!(root["merged"], format!("/proc/{}/root", svcd.main_pid(unit)), "{unit}");
+        assert_eq!(
+            svcd.ok(&["diff", unit]),
+            "A /new\nA /new/file\nA /new/link\nC /opt\nC /opt/edited\nD /opt/gone\nC /srv\nC /srv/deep\n\
+             D /srv/deep/down\nC /srv/mode\n",
+            "{unit}"
+        );
+    }
+    let upper = svcd.dir().join("state/roots/stays");
+    let told = svcd.ok(&["root", "stays"]);
+    for line in [
+        format!("lower   {}", shown[0]),
+        format!("upper   {}/upper", upper.display()),
+        format!("work    {}/work", upper.display()),
+    ] {
+        assert!(told.lines().any(|its| its.trim_end() == line), "{line}: {told}");
+    }
+    assert!(!svcd.ok(&["root", "goes"]).contains("upper"));
+}
+
+#[test]
+fn the_root_of_the_machine_is_none_to_compare() {
+    let svcd = Svcd::with(&[("plain", &shell("exec sleep 1000000", ""))]);
+    svcd.ok(&["start", "plain"]);
+    for verb in ["root", "diff"] {
+        let done = svcd.svc(&[verb, "plain"]);
+        assert_eq!(done.code, 1);
+        assert!(
+            done.err
+                .contains(&format!("{verb} plain: its root is the machine's own")),
+            "{}",
+            done.err
+        );
+    }
+}

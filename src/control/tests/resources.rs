@@ -4,11 +4,13 @@ use super::*;
 use crate::control::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Pressure, Stall, UnitStats};
 
 /// As in the tests above.
-pub fn samples() -> [(&'static str, Value); 9] {
+pub fn samples() -> [(&'static str, Value); 11] {
     fn of<T: Serialize>(value: T) -> Value {
         serde_json::to_value(value).unwrap()
     }
     [
+        ("Root", of(crate::control::root::Root::default())),
+        ("Usage", of(crate::control::stats::Usage::default())),
         ("UnitStats", of(UnitStats::default())),
         ("CpuStats", of(CpuStats::default())),
         ("MemoryStats", of(MemoryStats::default())),

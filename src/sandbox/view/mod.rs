@@ -94,7 +94,7 @@ pub fn of(context: &Context<'_>) -> Vec<Mount> {
 fn root_of(context: &Context<'_>, root: &unit::Root) -> Root {
     let upper = match root.writable {
         _ if !root.is_overlay() => Upper::Itself,
-        Some(Writable::Persistent) => Upper::Directory(context.roots.uppers.join(context.unit.name.as_str())),
+        Some(Writable::Persistent) => Upper::Directory(context.roots.upper(&context.unit.name)),
         // What is read-only has its places for mounts made there before it is.
         Some(Writable::Tmpfs | Writable::None) | None => Upper::Tmpfs(root.size),
     };

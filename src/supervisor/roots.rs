@@ -1,0 +1,62 @@
+//! A unit with what the image that is its root says of it, and what clients see of any root.
+//!
+//! The engine knows units as they are written. An image is looked up when a run begins, and the run keeps what it said.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use super::Supervisor;
+use super::lives::Life;
+use crate::control::root::Root;
+use crate::engine::RunId;
+use crate::image;
+use crate::unit::{Kind, RootFrom, Service, Signal, Unit, Writable};
+
+impl Supervisor {
+    /// The unit with what its image says, if it has one.
+    pub(super) fn dressed(&self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
+        let store = self.config.state_dir.join(image::STORE);
+        let Some(dressed) = image::root::dressed(&store, unit)? else {
+            return Ok(Rc::clone(unit));
+        };
+        if let Err(error) = image::pins::pin(&store, unit.name.as_str(), dressed.image) {
+            tracing::warn!("{}: its image is not kept from `svc image gc`: {error}", unit.name);
+        }
+        Ok(Rc::new(dressed.unit))
+    }
+
+    /// The engine knows the unit as it is written; its image may name another stop signal.
+    pub(super) fn with_image(&self, run: RunId, which: Signal) -> Signal {
+        let stop_signal = |unit: &Unit| service(unit).map(|service| service.kill.signal);
+        let written = self.engine.run_unit(run).and_then(|unit| stop_signal(unit));
+        let dressed = self.lives.get(&run.unit).and_then(|life| stop_signal(&life.unit));
+        dressed.filter(|_| written == Some(which)).unwrap_or(which)
+    }
+
+    /// What its root is made of: the name of an image as it is `written`, and the directories that it was by then.
+    pub(super) fn root_of(&self, written: &Unit, life: &Life) -> Option<Root> {
+        let of = |unit: &Unit| service(unit)?.root.clone();
+        let root = of(&life.unit)?;
+        let image = match of(written).map(|root| root.from) {
+            Some(RootFrom::Image(name)) => Some(name.to_string()),
+            Some(RootFrom::Path(_) | RootFrom::Layers(_)) | None => None,
+        };
+        let shown = |path: &Path| path.display().to_string();
+        let is_persistent = root.writable == Some(Writable::Persistent);
+        let upper = is_persistent.then(|| super::sweep::roots(&self.config).upper(&written.name));
+        Some(Root {
+            image,
+            lower: root.layers().iter().map(|layer| shown(layer)).collect(),
+            upper: upper.as_ref().map(|upper| shown(&upper.join("upper"))),
+            work: upper.as_ref().map(|upper| shown(&upper.join("work"))),
+            merged: life.main().map(|main| format!("/proc/{}/root", main.pid)),
+        })
+    }
+}
+
+fn service(unit: &Unit) -> Option<&Service> {
+    match &unit.kind {
+        Kind::Service(service) => Some(service),
+        Kind::Masked | Kind::Target | Kind::Slice(_) | Kind::Mount(_) => None,
+    }
+}
