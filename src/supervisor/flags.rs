@@ -57,14 +57,14 @@ pub static FLAGS: &[Flag] = &[
         value: "DIR",
         default: "/var/lib/svc",
         doc: "state that outlives the boot",
-        act: Act::Set(|config, value| set(|dir| config.state_dir = dir, value)),
+        act: Act::Set(|config, value| set_absolute(|dir| config.state_dir = dir, value)),
     },
     Flag {
         name: "--log-dir",
         value: "DIR",
         default: "/var/log/svc",
         doc: "logs, a directory for each unit",
-        act: Act::Set(|config, value| set(|dir| config.log_dir = dir, value)),
+        act: Act::Set(|config, value| set_absolute(|dir| config.log_dir = dir, value)),
     },
     Flag {
         name: "--cgroup",
@@ -101,6 +101,12 @@ pub static FLAGS: &[Flag] = &[
 
 fn set(put: impl FnOnce(PathBuf), value: OsString) -> Result<(), String> {
     put(value.into());
+    Ok(())
+}
+
+/// A child looks it up from the root of what it sees.
+fn set_absolute(put: impl FnOnce(PathBuf), value: OsString) -> Result<(), String> {
+    put(std::path::absolute(value).map_err(|error| error.to_string())?);
     Ok(())
 }
 

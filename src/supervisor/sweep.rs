@@ -19,13 +19,15 @@ pub fn roots(config: &Config) -> Roots {
         true => root.into(),
         false => its.join(else_below),
     };
+    // Sockets have short names, so the runtime directory is as it was given; a child looks it up from the root of what it sees.
+    let own = std::path::absolute(&config.runtime_dir).unwrap_or_else(|_| config.runtime_dir.clone());
     Roots {
-        runtime: of(&config.runtime_dir, &default.runtime_dir, "/run", "directories"),
+        runtime: of(&own, &default.runtime_dir, "/run", "directories"),
         state: of(&config.state_dir, &default.state_dir, "/var/lib", "directories/state"),
         cache: of(&config.state_dir, &default.state_dir, "/var/cache", "directories/cache"),
         // No unit has such a name.
         logs: of(&config.log_dir, &default.log_dir, "/var/log", ".directories"),
-        own: config.runtime_dir.clone(),
+        own,
         uppers: config.state_dir.join("roots"),
     }
 }
@@ -43,7 +45,7 @@ pub fn state_mode(config: &Config) -> u32 {
 pub fn remove_roots(config: &Config) {
     let roots = roots(config);
     drop(std::fs::remove_dir(roots.credentials()));
-    if roots.runtime.starts_with(&config.runtime_dir) {
+    if roots.runtime.starts_with(&roots.own) {
         drop(std::fs::remove_dir(roots.runtime));
     }
 }

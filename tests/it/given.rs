@@ -272,3 +272,34 @@ fn row_48_deep_trees_are_removed_outside_the_loop() {
     // Its mount went with svcd.
     fs::remove_dir(svcd.dir().join("run/directories")).unwrap();
 }
+
+/// Directories that svcd was given relative to where it was started are still those for a child, which is elsewhere.
+#[test]
+fn relative_directories_are_where_svcd_was_started() {
+    if !is_root() {
+        return skip(
+            "relative_directories_are_where_svcd_was_started",
+            "credentials are mounts",
+        );
+    }
+    let plan = Plan::new();
+    fs::write(plan.dir().join("secret"), "word\n").unwrap();
+    let keys = format!(
+        "state-directory = [\"web\"]\nruntime-directory = [\"web\"]\ncredentials = {{ KEY = \"{}/secret\" }}\n",
+        plan.dir().display()
+    );
+    let script =
+        look("cat $CREDENTIALS_DIRECTORY/KEY; echo $STATE_DIRECTORY $RUNTIME_DIRECTORY; touch $STATE_DIRECTORY/mine");
+    let change = format!("cd {}; exec \"$@\"", plan.dir().display());
+    let mut plan = plan
+        .under(&["sh", "-c", &change, "sh"])
+        .unit("web", &shell(&script, &keys));
+    for (flag, folder) in [("--runtime-dir", "run"), ("--state-dir", "state"), ("--log-dir", "log")] {
+        plan = plan.argument(flag).argument(folder);
+    }
+    let svcd = plan.start();
+    let given = ["STATE", "RUNTIME"].map(|kind| place(&svcd, kind, "web"));
+    let shown = given.each_ref().map(|path| path.display().to_string()).join(" ");
+    assert_eq!(said(&svcd, "web"), ["word", &*shown]);
+    assert!(given[0].join("mine").exists());
+}
