@@ -8,6 +8,12 @@ use super::registry::Registry;
 use super::{Images, can_run};
 use crate::built::binary;
 
+/// What the tour before these lines has started; at the end of them it is to end.
+const SUPERVISOR: &str = "
+mkdir units; svcd --units units --runtime-dir run --state-dir state --log-dir log & trap 'kill $!; wait $!' EXIT
+export SVC_SOCKET=run/control.sock; until svc list >/dev/null 2>&1; do sleep 0.05; done
+";
+
 #[test]
 fn each_line_about_images_works() {
     if !can_run("each_line_about_images_works", &["busybox", "docker-registry", "bash"]) {
@@ -15,13 +21,14 @@ fn each_line_about_images_works() {
     }
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("read README.md");
     let section = readme.split("\n## Images").nth(1).expect("README.md tells of images");
-    let lines = section
+    let section = section.split("\n## ").next().expect("it has an end");
+    let blocks = section
         .split("```")
-        .nth(1)
-        .and_then(|block| block.split_once('\n'))
-        .expect("it has a block")
-        .1;
-    assert!(lines.lines().count() > 8, "the block is short: {lines}");
+        .skip(1)
+        .step_by(2)
+        .filter_map(|block| block.split_once('\n'));
+    let lines = blocks.map(|(_, lines)| lines).collect::<Vec<_>>().join(SUPERVISOR);
+    assert!(lines.lines().count() > 24, "the blocks are short: {lines}");
     let images = Images::new();
     let registry = Registry::start(&images, "", "");
     let script = lines.replace("localhost:5000", &registry.host);
@@ -39,4 +46,5 @@ fn each_line_about_images_works() {
         "it is the directory of the test that was used"
     );
     assert!(said.contains("pushed") && said.contains("pulled"), "{said}");
+    assert!(said.contains("A /greeting"), "{said}");
 }
