@@ -10,6 +10,10 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 use super::report::StepFailed;
 
 /// Capabilities by their numbers in capabilities(7).
+pub const SETGID: u64 = 1 << 6;
+/// Likewise.
+pub const SETUID: u64 = 1 << 7;
+/// Likewise.
 pub const SETPCAP: u64 = 1 << 8;
 /// Likewise.
 pub const SYS_ADMIN: u64 = 1 << 21;
@@ -17,6 +21,8 @@ pub const SYS_ADMIN: u64 = 1 << 21;
 pub const SYS_TIME: u64 = 1 << 25;
 /// Likewise.
 pub const MKNOD: u64 = 1 << 27;
+/// Likewise.
+pub const SETFCAP: u64 = 1 << 31;
 
 /// Drops what is not in `set` from the bounding set.
 pub fn bound(set: u64) -> Result<(), StepFailed> {

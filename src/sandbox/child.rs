@@ -17,6 +17,7 @@ use super::identity::{self, Person};
 use super::report::{self, StepFailed};
 use super::seccomp::Program;
 use super::setup::{Setup, Step};
+use super::user_namespace::{self, Users};
 use super::{capabilities, clocks, directories, landlock, scheduling, terminal, view};
 use crate::sys::child::exit;
 use crate::sys::clone::{Cloned, clone3};
@@ -79,6 +80,7 @@ fn perform(setup: &Setup<'_>) -> StepFailed {
         terminal: None,
         files: None,
         made: Vec::new(),
+        users: None,
     };
     // What we hold of svcd's must not be read by whoever else is in the namespaces that we enter (CVE-2016-9962).
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -96,6 +98,7 @@ struct Performer {
     terminal: Option<OwnedFd>,
     files: Option<landlock::Rules>,
     made: Vec<directories::Made>,
+    users: Option<Users>,
 }
 
 impl Performer {
@@ -114,9 +117,10 @@ impl Performer {
             Step::Terminal { path, take } => self.open_terminal(path, *take),
             Step::Clocks(offsets) => clocks::enter(offsets),
             Step::Hostname(name) => rustix::system::sethostname(name.as_bytes()).map_err(failed("hostname")),
+            Step::Users(step) => step.perform(&mut self.users),
             Step::LoopbackUp => crate::sys::loopback::bring_up().map_err(of_io("loopback")),
             Step::Directories(wanted) => directories::make(wanted).map(|made| self.made = made),
-            Step::View(mounts) => view::make(mounts),
+            Step::View(mounts) => view::make(mounts, self.users.as_ref()),
             Step::Access(rules) => view::hold(rules),
             Step::OwnDirectories(user, group) => self.own_directories(user.as_ref(), group.as_ref()),
             Step::Streams(streams) => streams.set(self.terminal.as_ref()),
@@ -170,7 +174,7 @@ impl Performer {
     }
 
     fn own_directories(&mut self, user: Option<&Account>, group: Option<&Account>) -> Result<(), StepFailed> {
-        let ids = identity::ids(user, group)?;
+        let ids = user_namespace::outside(self.users.as_ref(), identity::ids(user, group)?)?;
         directories::own(&std::mem::take(&mut self.made), ids)
     }
 

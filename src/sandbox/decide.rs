@@ -6,6 +6,7 @@ use super::capabilities::{MKNOD, SETPCAP, SYS_TIME};
 use super::probe::Kernel;
 use super::seccomp::{self, Filters, Program, Wanted};
 use crate::unit::filter::{NamespaceKinds, Seccomp};
+use crate::unit::namespaces::UserNamespace;
 use crate::unit::{Enforcement, Isolation, KeyringMode, Network, ProtectSystem, Service, Unenforceable, View};
 
 /// The sandboxes of the units that run: what asks for the same isolation shares one.
@@ -105,6 +106,11 @@ impl Sandbox {
         *capabilities = capabilities.map(|set| set & !MKNOD);
     }
 
+    /// It has ids of its own, which somebody has to choose.
+    pub fn needs_range(&self) -> bool {
+        self.isolation.user == Some(UserNamespace::Auto)
+    }
+
     /// What becomes of each key.
     pub fn keys(&self) -> &[(Box<str>, Enforcement)] {
         &self.keys
@@ -155,6 +161,10 @@ fn namespaces(
         .or_else(|| (kernel.permitted & SYS_TIME == 0).then_some("it takes CAP_SYS_TIME"));
     if !keys.on("time", isolation.time.is_some(), cannot)? {
         isolation.time = None;
+    }
+    let cannot = isolation.user.as_ref().and_then(|user| kernel.refuses_users(user));
+    if !keys.on("user", isolation.user.is_some(), cannot.as_deref())? {
+        isolation.user = None;
     }
     let own = keys.on("mode", network == Network::None, kernel.refuses("net"))?;
     let no_uts = (!isolation.uts).then_some("it needs a uts namespace");

@@ -57,7 +57,12 @@ pub fn become_user(user: Option<&Account>, group: Option<&Account>, more: &[Acco
     let ids: Vec<Gid> = all.into_iter().map(Gid::from_raw).collect();
     let failed = |what: &str| {
         let what = what.to_owned();
-        move |error: rustix::io::Errno| StepFailed::new(what, error.raw_os_error())
+        move |error: rustix::io::Errno| match StepFailed::new(what, error.raw_os_error()) {
+            failed if error == rustix::io::Errno::INVAL => {
+                failed.because("its user namespace has no such id".to_owned())
+            }
+            failed => failed,
+        }
     };
     rustix::thread::set_thread_groups(&ids).map_err(failed("groups"))?;
     let gid = Gid::from_raw(gid);

@@ -23,6 +23,7 @@ mod streams;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod user_namespace;
 mod view;
 
 use std::ffi::OsString;
@@ -53,6 +54,8 @@ pub struct Context<'a> {
     pub sandbox: &'a Sandbox,
     /// The user, and group, that is there while it runs.
     pub dynamic_user: Option<u32>,
+    /// The first of the ids that are its own, where [`Sandbox::needs_range`].
+    pub user_range: Option<u32>,
     /// v1 `tasks` files, open for writing: the child joins by writing `0` to each.
     pub join_files: &'a [BorrowedFd<'a>],
     /// It is on the way up: what comes after that has no terminal to read from; systemd.exec(5), `StandardInput=`.

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use rustix::thread::CapabilitySet;
 
+use super::capabilities::{SETFCAP, SETGID, SETUID};
+use crate::unit::namespaces::{AUTO_FIRST, AUTO_LAST, IdMap, UserNamespace};
+
 /// What a child can be given here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
@@ -25,6 +28,10 @@ pub struct Kernel {
     pub(super) no_mounts: Option<Box<str>>,
     /// Why there can be no rules of landlock(7).
     pub(super) no_landlock: Option<&'static str>,
+    /// The ids that there are for us.
+    pub(super) ids: IdMap,
+    /// Why there can be no user namespace within ours.
+    no_users: Option<&'static str>,
     /// Our own OOM score, which children begin with.
     pub(super) oom_score_adj: i16,
     /// Our own execution domain, which children begin in.
@@ -63,6 +70,8 @@ impl Kernel {
             no_keyrings: why(crate::sys::keyring::probe(), "keyring"),
             no_mounts: why_no_mounts(),
             no_landlock: super::landlock::refused(),
+            ids: IdMap::of_lines(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default()),
+            no_users: no_users(),
             oom_score_adj: oom_score_adj(),
             personality: nix::sys::personality::get().map_or(0, |persona| persona.bits().cast_unsigned()),
         }
@@ -101,6 +110,31 @@ impl Kernel {
         }
         (!self.admin).then_some("it takes CAP_SYS_ADMIN: run as root, or in a user namespace")
     }
+
+    /// Why a service can have no such user namespace; None: it can.
+    pub fn refuses_users(&self, wanted: &UserNamespace) -> Option<String> {
+        if let Some(why) = self.refuses("user").or(self.no_users) {
+            return Some(why.to_owned());
+        }
+        let (ids, takes) = match wanted {
+            UserNamespace::Auto => (&IdMap::of_range(AUTO_FIRST, AUTO_LAST - AUTO_FIRST), SETUID | SETGID),
+            UserNamespace::Identity => (&self.ids.identity(), SETUID | SETGID | SETFCAP),
+            UserNamespace::Map(map) if map.has_outside(0) => (map, SETUID | SETGID | SETFCAP),
+            UserNamespace::Map(map) => (map, SETUID | SETGID),
+        };
+        let missing = crate::unit::value::capability_names(takes & !self.permitted).join(", ");
+        if !missing.is_empty() {
+            return Some(format!("it takes {missing}"));
+        }
+        let beyond = !ids.is_within(&self.ids);
+        beyond.then(|| format!("svcd itself runs in a user namespace that has not all of the ids {ids}"))
+    }
+}
+
+/// user_namespaces(7), `/proc/sys/user/max_user_namespaces`.
+fn no_users() -> Option<&'static str> {
+    let text = std::fs::read_to_string("/proc/sys/user/max_user_namespaces").ok()?;
+    (text.trim() == "0").then_some("user.max_user_namespaces is 0")
 }
 
 /// Why a thing cannot be had, where a probe of it fails.

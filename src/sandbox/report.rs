@@ -1,4 +1,5 @@
-//! The failed step of a child, over a pipe: an error number, the step with its object, a NUL, and more for people.
+//! The failed step of a child, over a pipe: an error number, the step with its object, a NUL, and more for people. The
+//! number is negative where the step is a key that cannot be held here.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -8,6 +9,8 @@ use std::os::fd::BorrowedFd;
 pub struct StepFailed {
     /// As errno(3); 0 where no system call failed.
     pub errno: i32,
+    /// The step is a key that the kernel cannot hold for this unit, which only its files tell: `user`.
+    pub unenforceable: bool,
     what: String,
     detail: String,
 }
@@ -27,6 +30,7 @@ impl StepFailed {
     pub fn new(what: impl Into<String>, errno: i32) -> Self {
         Self {
             errno,
+            unenforceable: false,
             what: what.into(),
             detail: String::new(),
         }
@@ -35,6 +39,14 @@ impl StepFailed {
     /// With more for people.
     pub fn because(self, detail: String) -> Self {
         Self { detail, ..self }
+    }
+
+    /// A key that cannot be held here, and why; `errno` is not 0.
+    pub fn unenforceable(key: &str, errno: i32, why: String) -> Self {
+        Self {
+            unenforceable: true,
+            ..Self::new(key, errno).because(why)
+        }
     }
 }
 
@@ -107,7 +119,12 @@ const REPORT_BYTES_MAX: usize = 4096;
 
 /// Tells the parent, which may be gone.
 pub(super) fn send(pipe: BorrowedFd<'_>, failed: &StepFailed) {
-    let mut bytes = failed.errno.to_le_bytes().to_vec();
+    let errno = if failed.unenforceable {
+        -failed.errno
+    } else {
+        failed.errno
+    };
+    let mut bytes = errno.to_le_bytes().to_vec();
     bytes.extend_from_slice(failed.what.as_bytes());
     bytes.push(0);
     bytes.extend_from_slice(failed.detail.as_bytes());
@@ -120,8 +137,10 @@ pub fn read_report(bytes: &[u8]) -> Option<StepFailed> {
     let (errno, rest) = bytes.split_first_chunk::<4>()?;
     let mut parts = rest.splitn(2, |byte| *byte == 0);
     let mut text = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let errno = i32::from_le_bytes(*errno);
     Some(StepFailed {
-        errno: i32::from_le_bytes(*errno),
+        errno: errno.saturating_abs(),
+        unenforceable: errno < 0,
         what: text(),
         detail: text(),
     })
@@ -140,5 +159,9 @@ mod tests {
         assert!(failed.to_string().ends_with(": ENOENT"));
         let failed = read_report(b"\x10\0\0\0unmount /x\0held by a\0b").unwrap();
         assert_eq!(failed.to_string(), "unmount /x: EBUSY: held by a\0b");
+        assert!(!failed.unenforceable);
+        let failed = read_report(b"\xea\xff\xff\xffuser\0tmpfs").unwrap();
+        assert_eq!(failed.to_string(), "user: EINVAL: tmpfs");
+        assert!(failed.unenforceable);
     }
 }

@@ -12,6 +12,7 @@ use super::directories::{self, Directory};
 use super::identity::Person;
 use super::seccomp::{self, Program};
 use super::streams::Streams;
+use super::user_namespace::UserStep;
 use super::view::{self, Mount, Rule};
 use crate::unit::namespaces::TimeOffsets;
 use crate::unit::{
@@ -44,6 +45,8 @@ pub(super) enum Step<'a> {
     },
     /// A time namespace, before /proc is another.
     Clocks(TimeOffsets),
+    /// Of its user namespace.
+    Users(UserStep<'a>),
     Hostname(Box<str>),
     LoopbackUp,
     /// Makes the directories that it is given, where the machine has them.
@@ -120,11 +123,23 @@ const NEWTIME: u64 = libc::CLONE_NEWTIME as u64;
 /// Those that are not made by the clone: a cgroup namespace begins where its first process is by then, and a time
 /// namespace's clocks are set before a process is in it.
 const LATER: u64 = NEWCGROUP | NEWTIME;
+/// Those that belong to the service's user namespace, where it has one: its root may configure them. What it sees of the
+/// machine's files and processes is not its own.
+const OF_USERS: u64 = NEWIPC | NEWUTS | NEWNET;
 
 impl Sandbox {
     /// A process keeps the service's namespaces for its commands.
     pub fn needs_holder(&self) -> bool {
-        self.isolation.init && namespaces(self) != 0
+        self.isolation.init && (namespaces(self) != 0 || self.isolation.user.is_some())
+    }
+
+    /// Those that the clone makes, and those that are made in the user namespace.
+    fn made(&self) -> (u64, u64) {
+        let all = namespaces(self) & !LATER;
+        match self.isolation.user {
+            None => (all, 0),
+            Some(_) => (all & !OF_USERS, all & OF_USERS),
+        }
     }
 }
 
@@ -147,9 +162,10 @@ pub fn holder<'a>(context: &Context<'a>) -> Setup<'a> {
     let mut steps = vec![Step::JoinCgroups(context.join_files.to_vec())];
     steps.push(Step::Session);
     namespace_steps(context, &mut steps);
+    user_steps(context, None, &mut steps);
     steps.push(Step::ExecReaper(context.reaper));
     Setup {
-        namespaces: namespaces(context.sandbox) & !LATER,
+        namespaces: context.sandbox.made().0,
         into: None,
         steps,
     }
@@ -173,12 +189,17 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
     match holder {
         Some(holder) => {
             steps.push(Step::Enter(holder, all & !NEWPID));
+            steps.extend(context.maker().map(UserStep::MakeFilesAs).map(Step::Users));
             into = Some(holder).filter(|_| context.sandbox.isolation.pid);
         }
         None => namespace_steps(context, &mut steps),
     }
     steps.push(Step::Streams(streams));
     process_steps(context, &mut steps);
+    if let Some(paths) = &context.sandbox.isolation.landlock {
+        steps.push(Step::Landlock(paths));
+    }
+    user_steps(context, holder, &mut steps);
     privilege_steps(context, &mut steps);
     steps.push(Step::WorkingDirectory(
         service.working_directory.clone().unwrap_or_else(|| PathBuf::from("/")),
@@ -190,7 +211,7 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
         ignore_sigpipe: service.ignore_sigpipe,
         filter: context.sandbox.filter.as_deref(),
     });
-    let own = if holder.is_some() { 0 } else { all & !LATER };
+    let own = if holder.is_some() { 0 } else { context.sandbox.made().0 };
     Setup {
         namespaces: own,
         into,
@@ -225,9 +246,6 @@ fn privilege_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     // Without no-new-privileges, a filter and rules for files are given by CAP_SYS_ADMIN.
     let given = context.sandbox.filter.is_some() || isolation.landlock.is_some();
     let admin = given && !isolation.no_new_privileges;
-    if let Some(paths) = &isolation.landlock {
-        steps.push(Step::Landlock(paths));
-    }
     if let Some(set) = isolation.bounding() {
         steps.push(Step::Bounding(set));
     }
@@ -293,19 +311,33 @@ fn environment<'a>(context: &Context<'a>, terminal: Option<PathBuf>) -> Environm
     }
 }
 
-/// What is done once for a set of namespaces.
-fn namespace_steps(context: &Context<'_>, steps: &mut Vec<Step<'_>>) {
+/// Into its user namespace, where it has one, and into what belongs to that: the holder's, or new ones.
+fn user_steps<'a>(context: &Context<'a>, holder: Option<BorrowedFd<'a>>, steps: &mut Vec<Step<'a>>) {
     let isolation = &context.sandbox.isolation;
-    if isolation.cgroup {
-        steps.push(Step::CgroupNamespace);
+    match (context.user_map(), holder) {
+        (Some(map), Some(holder)) => steps.push(Step::Users(UserStep::EnterOf(holder, map))),
+        (Some(_), None) => steps.push(Step::Users(UserStep::Enter(context.sandbox.made().1))),
+        (None, _) => {}
     }
-    steps.extend(isolation.time.map(Step::Clocks));
+    if holder.is_some() {
+        return;
+    }
     if let Some(hostname) = isolation.hostname.clone().filter(|_| isolation.uts) {
         steps.push(Step::Hostname(hostname));
     }
     if context.sandbox.network == Network::None {
         steps.push(Step::LoopbackUp);
     }
+}
+
+/// What is done once for a set of namespaces, with svcd's power over the machine.
+fn namespace_steps(context: &Context<'_>, steps: &mut Vec<Step<'_>>) {
+    let isolation = &context.sandbox.isolation;
+    steps.extend(context.user_map().map(UserStep::Make).map(Step::Users));
+    if isolation.cgroup {
+        steps.push(Step::CgroupNamespace);
+    }
+    steps.extend(isolation.time.map(Step::Clocks));
     let directories = directories::of(context);
     let has_directories = !directories.is_empty();
     if has_directories {

@@ -19,6 +19,7 @@ use super::requests::Requests;
 use super::settings::Settings;
 use super::signals;
 use super::spawn;
+use super::user_ranges::UserRanges;
 use super::watch::Watch;
 use super::{Config, Supervisor};
 use crate::cgroup::Tree;
@@ -136,8 +137,7 @@ impl Supervisor {
         };
         let socket = config.runtime_dir.join("control.sock");
         let descriptors = nofile.map_or(0, |(_, hard)| hard);
-        let clients =
-            Clients::listen(&socket, foundation.listener, descriptors, &mut poll).map_err(failed("control socket"))?;
+        let clients = Clients::listen(&socket, foundation.listener, descriptors, &mut poll);
         let (reaper, inherited) = spawn::materials().map_err(failed("reaper"))?;
         let path = config.units.clone().map_or_else(SearchPath::standard, SearchPath::new);
         let tree = Tree::open(&config.cgroup);
@@ -152,6 +152,7 @@ impl Supervisor {
             kernel: Kernel::probe(),
             sandboxes: Sandboxes::default(),
             dynamic_users: DynamicUsers::open(&config.runtime_dir),
+            user_ranges: UserRanges::open(&config.state_dir),
             lives: Lives::default(),
             owners: HashMap::new(),
             flushing: HashMap::new(),
@@ -170,7 +171,7 @@ impl Supervisor {
             poll,
             signals,
             watch,
-            clients,
+            clients: clients.map_err(failed("control socket"))?,
             outputs,
             logger_token,
             console_token: None,

@@ -46,7 +46,10 @@ impl Supervisor {
         self.poll.remove(report, *token);
         process.report = None;
         let failure = sandbox::read_report(bytes.get(..count).unwrap_or_default()).map(|failed| SpawnFailure {
-            kind: kind_of(failed.errno),
+            kind: match failed.unenforceable {
+                true => SpawnFailureKind::Unenforceable,
+                false => kind_of(failed.errno),
+            },
             step: failed.what().into(),
             errno: failed.errno,
             detail: failed.detail().into(),

@@ -59,6 +59,7 @@ mod stats;
 mod sweep;
 mod timings;
 mod turn;
+mod user_ranges;
 mod watch;
 
 use clients::Clients;
@@ -73,6 +74,7 @@ use poll::{Poll, Token, Who};
 use settings::Settings;
 use shutdown::Shutdown;
 use signals::SignalPipe;
+use user_ranges::UserRanges;
 use watch::Watch;
 
 /// What a supervisor is started with: the [`flags`] of svcd(8).
@@ -140,6 +142,7 @@ struct Supervisor {
     kernel: Kernel,
     sandboxes: Sandboxes,
     dynamic_users: DynamicUsers,
+    user_ranges: UserRanges,
     reaper: OwnedFd,
     inherited: Vec<(OsString, OsString)>,
     lives: Lives,

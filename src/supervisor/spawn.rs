@@ -179,6 +179,7 @@ impl Supervisor {
     /// Clones the holder or a command, and waits for its report and its end.
     fn start_process(&mut self, unit: UnitId, who: Who, command: Option<&Command>) -> Result<(), SpawnFailure> {
         let environment = self.environment_of(unit, who);
+        let user_range = self.user_range_of(unit)?;
         let life = self.lives.get(&unit).ok_or_else(|| step("unit", 0))?;
         let Kind::Service(service) = &life.unit.kind else {
             return Err(step("unit", 0));
@@ -192,6 +193,7 @@ impl Supervisor {
             kernel: &self.kernel,
             sandbox: &life.sandbox,
             dynamic_user: life.dynamic_user.as_ref().map(|user| user.id),
+            user_range,
             join_files: &join_files,
             reads_input: matches!(who, Who::Command(Role::Pre(_) | Role::Main(_))),
             output: self.outputs.write_end(&life.unit.name),

@@ -37,6 +37,25 @@ pub fn change_attributes(mount: impl AsFd, Attributes { clear, set }: Attributes
         propagation: 0,
         userns_fd: 0,
     };
+    set_attr(mount, attributes, recursive)
+}
+
+/// Shows a mount that is attached nowhere, and all below it, with the ids that its files have as those inside a user
+/// namespace.
+///
+/// # Errors
+/// As mount_setattr(2): EINVAL where the file system of one of them cannot be shown so, or the namespace is the caller's.
+pub fn map_ids(mount: impl AsFd, namespace: impl AsFd) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: namespace.as_fd().as_raw_fd().unsigned_abs().into(),
+    };
+    set_attr(mount, attributes, true)
+}
+
+fn set_attr(mount: impl AsFd, attributes: libc::mount_attr, recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let fd = mount.as_fd().as_raw_fd();
     // SAFETY: the call reads `size_of::<mount_attr>()` bytes at `attributes` and an empty C string, both alive until it

@@ -118,6 +118,7 @@ impl Isolation {
             ipc: on,
             uts: on,
             cgroup: on,
+            user: (profile == Profile::Strict).then_some(namespaces::UserNamespace::Auto),
             time: None,
             init: true,
             hostname: None,

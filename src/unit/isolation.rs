@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::OptionalPath;
 use super::calls::Architecture;
 use super::filter::{NamespaceKinds, Seccomp, SocketFamilies};
-use super::namespaces::TimeOffsets;
+use super::namespaces::{TimeOffsets, UserNamespace, serialize_user};
 use super::value;
 use super::view::View;
 
@@ -20,6 +20,9 @@ pub struct Isolation {
     pub ipc: bool,
     pub uts: bool,
     pub cgroup: bool,
+    #[serde(serialize_with = "serialize_user")]
+    /// None: svcd's own.
+    pub user: Option<UserNamespace>,
     /// None: svcd's own clocks.
     pub time: Option<TimeOffsets>,
     pub init: bool,

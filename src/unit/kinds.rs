@@ -47,6 +47,7 @@ pub fn check(kind: K, node: &Node, issues: &mut Vec<Issue>) {
         K::Architectures => architectures(node).err(),
         K::Resource(which) => super::read_resources::check(which, node).err(),
         K::TimeOffsets => time_offsets(node).err(),
+        K::UserNamespace => user_namespace(node).err(),
     };
     issues.extend(wrong.map(|(at, message)| Issue::error(at, message)));
 }
@@ -62,8 +63,6 @@ fn check_network(node: &Node, issues: &mut Vec<Issue>) {
 fn check_word(node: &Node, words: &[&str], or_bool: bool, issues: &mut Vec<Issue>) {
     let shown = match &node.data {
         Data::Bool(_) if or_bool => return,
-        // A user namespace's map is checked when it is built.
-        Data::Text(_) if words.contains(&"MAP") => return,
         Data::Text(text) if words.contains(&text.as_str()) => return,
         Data::Text(text) => text.as_str(),
         Data::Bool(_) | Data::Whole(_) | Data::List(_) | Data::Table(_) | Data::Other => "",

@@ -7,6 +7,11 @@ use serde::{Serialize, Serializer};
 
 use super::value::{duration_text, parse_duration};
 
+mod users;
+
+pub(crate) use users::serialize_user;
+pub use users::{AUTO_COUNT, AUTO_FIRST, AUTO_LAST, IdMap, IdRange, UserNamespace};
+
 /// A time namespace: what its clocks show more than the machine's; time_namespaces(7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TimeOffsets {

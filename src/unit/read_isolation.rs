@@ -3,7 +3,7 @@
 use super::calls::Architecture;
 use super::filter::{CallFilter, Denial, NamespaceKinds, Seccomp, SocketFamilies, parse_entry};
 use super::isolation::Landlock;
-use super::namespaces::{TimeOffset, TimeOffsets};
+use super::namespaces::{TimeOffset, TimeOffsets, UserNamespace};
 use super::node::{Data, Node, Table};
 use super::read::{Read, list, parsed, paths, text, texts, wrong};
 
@@ -56,6 +56,18 @@ pub fn time_offsets(node: &Node) -> Read<TimeOffsets> {
         boottime: of("boottime")?,
         monotonic: of("monotonic")?,
     })
+}
+
+/// None: `false`.
+pub fn user_namespace(node: &Node) -> Read<Option<UserNamespace>> {
+    match &node.data {
+        Data::Bool(false) => Ok(None),
+        Data::Text(word) => UserNamespace::parse(word).map(Some).or_else(|why| wrong(node, why)),
+        Data::Bool(true) | Data::Whole(_) | Data::List(_) | Data::Table(_) | Data::Other => wrong(
+            node,
+            "expected false, \"auto\", \"identity\", or \"INSIDE:OUTSIDE:COUNT\"",
+        ),
+    }
 }
 
 /// A table has these keys and no others.

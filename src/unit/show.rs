@@ -94,7 +94,8 @@ fn origin(unit: &Unit, number: usize, row: &Key) -> ValueOrigin {
     match &unit.kind {
         Kind::Service(service)
             if (row.table == "isolation" && !matches!(row.name, "best-effort" | "hostname" | "init"))
-                || (row.table, row.name) == ("resources", "devices") =>
+                || (row.table, row.name) == ("resources", "devices")
+                || (row.table, row.name) == ("network", "mode") && service.isolation.profile == Profile::Strict =>
         {
             ValueOrigin::Profile(match service.isolation.profile {
                 Profile::None => "none",

@@ -14,6 +14,11 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     let base = Service::default();
     let isolation = isolation(tree, skipped);
     let root = root(tree);
+    let network = match get(tree, "network", "mode", text).as_deref() {
+        None if isolation.profile == Profile::Strict => Network::None,
+        Some("none") => Network::None,
+        Some(_) | None => Network::Host,
+    };
     let list_of = |key| get(tree, "service", key, commands).unwrap_or_default();
     let flag = |key, default| get(tree, "service", key, boolean).unwrap_or(default);
     let time = |key, default| get(tree, "service", key, limit).unwrap_or(default);
@@ -70,11 +75,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         isolation: Rc::new(isolation),
         root,
         mounts: inner_mounts(tree),
-        network: if get(tree, "network", "mode", text).as_deref() == Some("none") {
-            Network::None
-        } else {
-            Network::Host
-        },
+        network,
         log: log(tree),
     }
 }
@@ -231,6 +232,7 @@ fn isolation(tree: &Table, skipped: Vec<Box<str>>) -> Isolation {
         ipc: flag("ipc", base.ipc),
         uts: flag("uts", base.uts),
         cgroup: flag("cgroup", base.cgroup),
+        user: get(tree, "isolation", "user", user_namespace).unwrap_or(base.user),
         time: get(tree, "isolation", "time", time_offsets),
         init: flag("init", base.init),
         hostname: get(tree, "isolation", "hostname", text).map(String::into_boxed_str),

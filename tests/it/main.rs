@@ -51,5 +51,6 @@ mod strict;
 mod terminals;
 mod tour;
 mod unenforceable;
+mod user_namespaces;
 mod users;
 mod view;

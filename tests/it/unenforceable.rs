@@ -174,6 +174,25 @@ fn capabilities_that_svcd_has_not() {
 }
 
 #[test]
+fn user_namespaces_without_capabilities() {
+    if !is_root() {
+        return skip(
+            "user_namespaces_without_capabilities",
+            "it takes capabilities to take some away",
+        );
+    }
+    let few = "capabilities = [\"CAP_SYS_ADMIN\", \"CAP_DAC_OVERRIDE\", \"CAP_KILL\"]";
+    are_refused(few, "it takes CAP_SETGID, CAP_SETUID", &[("user", "\"auto\"", 217)]);
+    let few = "capabilities = [\"CAP_SYS_ADMIN\", \"CAP_DAC_OVERRIDE\", \"CAP_KILL\", \"CAP_SETUID\", \"CAP_SETGID\"]";
+    are_refused(few, "it takes CAP_SETFCAP", &[("user", "\"identity\"", 217)]);
+    let without = "capabilities = [\"CAP_DAC_OVERRIDE\", \"CAP_KILL\", \"CAP_SETUID\", \"CAP_SETGID\"]";
+    are_refused(without, "it takes CAP_SYS_ADMIN", &[("user", "\"auto\"", 217)]);
+    let ours = "user = \"0:0:65536\"";
+    let cause = "svcd itself runs in a user namespace that has not all of the ids";
+    are_refused(ours, cause, &[("user", "\"auto\"", 217)]);
+}
+
+#[test]
 fn keys_of_the_view_without_mounts() {
     if !is_root() {
         return skip(

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, openat};
 
 use super::place;
-use crate::sandbox::identity;
-use crate::sandbox::regular;
 use crate::sandbox::report::StepFailed;
+use crate::sandbox::user_namespace::{self, Users};
+use crate::sandbox::{identity, regular};
 use crate::sys::mount::{READ_ONLY, set_attributes};
 use crate::unit::Account;
 
@@ -43,8 +43,9 @@ impl Credentials {
     }
 
     /// Lays them where the service sees them, in its own root, as its user's.
-    pub fn lay(&self, secrets: &Secrets) -> Result<(), StepFailed> {
-        let (uid, gid) = identity::ids(self.user.as_ref(), self.group.as_ref())?;
+    pub fn lay(&self, secrets: &Secrets, users: Option<&Users>) -> Result<(), StepFailed> {
+        let ids = identity::ids(self.user.as_ref(), self.group.as_ref())?;
+        let (uid, gid) = user_namespace::outside(users, ids)?;
         let owner = (Uid::from_raw(uid), Gid::from_raw(gid));
         let laid = fill(secrets, owner).and_then(|filled| {
             let place = place::make(&self.at, FileType::Directory)?;

@@ -11,6 +11,7 @@ use super::credentials::{Credentials, Secrets};
 use super::root::Root;
 use super::{devices, inner, place};
 use crate::sandbox::report::StepFailed;
+use crate::sandbox::user_namespace::Users;
 use crate::unit::{InnerMount, ProtectProc};
 
 /// One change of what is mounted where.
@@ -41,7 +42,9 @@ pub enum Mount {
 
 /// What of the machine is shown elsewhere: looked up before anything changes.
 #[derive(Default)]
-struct OfMachine {
+struct OfMachine<'a> {
+    /// Whose ids the service has.
+    users: Option<&'a Users>,
     /// For each `[[mount]]`, in their order.
     inner: VecDeque<OwnedFd>,
     nodes: Vec<(PathBuf, OwnedFd)>,
@@ -51,9 +54,12 @@ struct OfMachine {
 }
 
 /// Makes all of it, where nobody outside sees it.
-pub fn make(mounts: &[Mount]) -> Result<(), StepFailed> {
+pub fn make(mounts: &[Mount], users: Option<&Users>) -> Result<(), StepFailed> {
     aside().map_err(of("mount / private"))?;
-    let mut held = OfMachine::default();
+    let mut held = OfMachine {
+        users,
+        ..OfMachine::default()
+    };
     for mount in mounts {
         match mount {
             Mount::Inner(inner) => held.inner.push_back(inner::tree(inner)?),
@@ -72,13 +78,13 @@ pub fn make(mounts: &[Mount]) -> Result<(), StepFailed> {
 }
 
 impl Mount {
-    fn perform(&self, held: &mut OfMachine) -> Result<(), StepFailed> {
+    fn perform(&self, held: &mut OfMachine<'_>) -> Result<(), StepFailed> {
         match self {
-            Self::Root(root) => root.enter(),
+            Self::Root(root) => root.enter(held.users),
             Self::Proc(ProtectProc::Default) => proc(None).map_err(of("mount /proc")),
             Self::Proc(hidden) => proc(Some(*hidden)).map_err(of("protect-proc")),
-            Self::Scratch(path) => tmpfs(path, "mode=1777").map_err(of(&format!("mount {path}"))),
-            Self::Empty(path) => tmpfs(path, "mode=0755").map_err(of(&format!("mount {path}"))),
+            Self::Scratch(path) => tmpfs(path, "mode=1777", held.users).map_err(of(&format!("mount {path}"))),
+            Self::Empty(path) => tmpfs(path, "mode=0755", held.users).map_err(of(&format!("mount {path}"))),
             Self::Devices { make_nodes, .. } => {
                 devices::make(*make_nodes, std::mem::take(&mut held.nodes)).map_err(of("mount /dev"))
             }
@@ -90,7 +96,7 @@ impl Mount {
                 Some(tree) => inner::attach(tree, &inner.target),
                 None => Ok(()),
             },
-            Self::Credentials(credentials) => credentials.lay(&held.secrets),
+            Self::Credentials(credentials) => credentials.lay(&held.secrets, held.users),
         }
     }
 }
@@ -119,10 +125,12 @@ fn proc(hidden: Option<ProtectProc>) -> io::Result<()> {
     lay(mount, Path::new("/proc"))
 }
 
-/// A tmpfs in place of a directory; skipped where that is not there.
-fn tmpfs(path: &str, mode: &str) -> io::Result<()> {
+/// A tmpfs in place of a directory, owned by the service's root; skipped where that is not there.
+fn tmpfs(path: &str, mode: &str, users: Option<&Users>) -> io::Result<()> {
     let Some(at) = place::open_optional(Path::new(path))? else {
         return Ok(());
     };
-    place::attach(place::new_mount("tmpfs", &[mode, "nosuid", "nodev"])?, at)
+    let root = users.and_then(|users| users.outside(0).ok()).unwrap_or(0);
+    let owner = format!("uid={root},gid={root}");
+    place::attach(place::new_mount("tmpfs", &[mode, &owner, "nosuid", "nodev"])?, at)
 }

@@ -16,6 +16,7 @@ use rustix::thread::{Gid, Uid};
 
 use super::place;
 use crate::sandbox::report::StepFailed;
+use crate::sandbox::user_namespace::Users;
 use crate::unit::value::Size;
 
 /// What is to be the root.
@@ -40,33 +41,34 @@ pub enum Upper {
 }
 
 impl Root {
-    /// What was the root is gone from view after it; pivot_root(2).
-    pub fn enter(&self) -> Result<(), StepFailed> {
+    /// With the ids of `users`. What was the root is gone from view after it; pivot_root(2).
+    pub fn enter(&self, users: Option<&Users>) -> Result<(), StepFailed> {
         let tree = match &self.upper {
             Upper::Itself => self
                 .layers
                 .first()
-                .map_or(Err(failed("root")(Errno::NOENT.into())), |path| itself(path)),
-            Upper::Tmpfs(_) | Upper::Directory(_) => self.overlay(),
+                .map_or(Err(failed("root")(Errno::NOENT.into())), |path| itself(path, users)),
+            Upper::Tmpfs(_) | Upper::Directory(_) => self.overlay(users),
         };
         become_root(tree?).map_err(failed("root"))
     }
 
-    fn overlay(&self) -> Result<OwnedFd, StepFailed> {
+    fn overlay(&self, users: Option<&Users>) -> Result<OwnedFd, StepFailed> {
         // What is mounted on a layer is none of it.
-        let layer = |path: &Path| place::open(path).and_then(place::copy_alone);
-        let layers: Vec<OwnedFd> = self
-            .layers
-            .iter()
-            .map(|path| layer(path).map_err(at(path)))
-            .collect::<Result<_, _>>()?;
+        let layer = |path: &PathBuf| {
+            let layer = place::open(path).and_then(place::copy_alone);
+            shown(layer.map_err(at(path))?, path, users)
+        };
+        let layers: Vec<OwnedFd> = self.layers.iter().map(layer).collect::<Result<_, _>>()?;
         let (Some(path), Some(top)) = (self.layers.first(), layers.first()) else {
             return Err(failed("root")(Errno::NOENT.into()));
         };
         let upper = match &self.upper {
-            Upper::Directory(path) => Some((path, directory(path).map_err(at(path))?)),
+            Upper::Directory(path) => Some((path, shown(directory(path).map_err(at(path))?, path, users)?)),
             Upper::Itself | Upper::Tmpfs(_) => None,
         };
+        // What is made on the machine has been made.
+        users.map_or(Ok(()), Users::make_files)?;
         let bench = self.bench().and_then(|bench| attached(bench, place::open(path)?));
         let bench = bench.map_err(failed("root"))?;
         for (number, (path, layer)) in self.layers.iter().zip(&layers).enumerate() {
@@ -128,9 +130,17 @@ const DIRECTORY: OFlags = OFlags::PATH
     .union(OFlags::CLOEXEC);
 
 /// The directory as it is, with all that is mounted below it.
-fn itself(path: &Path) -> Result<OwnedFd, StepFailed> {
-    let tree = place::open(path).and_then(|place| attached(place::copy(&place)?, &place));
-    tree.map_err(at(path))
+fn itself(path: &Path, users: Option<&Users>) -> Result<OwnedFd, StepFailed> {
+    let place = place::open(path).map_err(at(path))?;
+    let tree = shown(place::copy(&place).map_err(at(path))?, path, users)?;
+    users.map_or(Ok(()), Users::make_files)?;
+    attached(tree, &place).map_err(at(path))
+}
+
+/// With the ids of `users`, as long as it is attached nowhere.
+fn shown(tree: OwnedFd, path: &Path, users: Option<&Users>) -> Result<OwnedFd, StepFailed> {
+    users.map_or(Ok(()), |users| users.show(&tree, path))?;
+    Ok(tree)
 }
 
 fn attached(tree: OwnedFd, at: impl AsFd) -> io::Result<OwnedFd> {

@@ -4,7 +4,7 @@ use super::*;
 
 #[rustfmt::skip]
 pub static ISOLATION: &[Key] = &[
-    key("isolation", "profile", Word(&["none", "standard", "strict"]), Only(&["none", "standard"]), Restart,
+    key("isolation", "profile", Word(&["none", "standard", "strict"]), Yes, Restart,
         "What the keys below are set to before the unit changes them: see PROFILES."),
     key("isolation", "mount", Bool, Yes, Restart,
         "A mount namespace of its own; mount_namespaces(7)."),
@@ -16,9 +16,11 @@ pub static ISOLATION: &[Key] = &[
         "A uts namespace of its own, so that its host name may differ; uts_namespaces(7)."),
     key("isolation", "cgroup", Bool, Yes, Restart,
         "A cgroup namespace of its own: its group is the root it sees; cgroup_namespaces(7)."),
-    key("isolation", "user", BoolOr(&["auto", "identity", "MAP"]), FALSE, Restart,
-        "A user namespace: \"auto\" for a range of ids of its own, \"identity\" for the same ids without power over \
-         the machine, or a map such as \"0:100000:65536\"; user_namespaces(7)."),
+    key("isolation", "user", UserNamespace, Yes, Restart,
+        "A user namespace: \"auto\" for a range of 65,536 ids that no other unit has, the same at each start; \"identity\" \
+         for the same ids without power over the machine; or a map such as \"0:100000:65536\": ids inside, outside, how \
+         many; several with commas between. A root of its own is shown with the ids that its files have; of the machine's, \
+         nobody inside is the owner; user_namespaces(7), mount_setattr(2)."),
     key("isolation", "time", TimeOffsets, Yes, Restart,
         "A time namespace whose clocks are ahead of the machine's, such as { boottime = \"100d\", monotonic = \"0s\" }, or \
          behind it, such as { monotonic = \"-1h\" }; what is left out is 0s. The time of day is the machine's; \

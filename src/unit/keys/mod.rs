@@ -80,6 +80,8 @@ pub enum Kind {
     Resource(Resource),
     /// Offsets of clocks.
     TimeOffsets,
+    /// Which ids a user namespace has.
+    UserNamespace,
 }
 
 impl Kind {
@@ -131,6 +133,7 @@ impl Kind {
             Self::Network => "\"host\", \"none\", \"bridge\", \"macvlan\" or \"join:UNIT\"",
             Self::Resource(resource) => resource.form(),
             Self::TimeOffsets => "{ boottime = DURATION, monotonic = DURATION }",
+            Self::UserNamespace => "false, \"auto\", \"identity\", or a map \"INSIDE:OUTSIDE:COUNT\"",
         };
         form.to_owned()
     }

@@ -262,11 +262,6 @@ const REFUSED: &[(&str, &str)] = &[
         "exec-start-pre = \"+/bin/true\"\n",
         "[service] exec-start-pre (prefix `+`)",
     ),
-    (
-        "[isolation]\nprofile = \"strict\"\n",
-        "[isolation] profile = \"strict\"",
-    ),
-    ("[isolation]\nuser = true\n", "[isolation] user"),
     ("[resources]\ndelegate = true\n", "[resources] delegate"),
     ("[network]\nmode = \"bridge\"\n", "[network] mode = \"bridge\""),
     ("[[socket]]\nlisten-stream = \"80\"\n", "[[socket]] listen-stream"),

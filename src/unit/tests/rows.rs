@@ -51,6 +51,7 @@ fn values(row: &Key) -> (String, String) {
         K::Accounts => two("[\"daemon\"]", "[7]"),
         K::Word(words) => two(&format!("\"{}\"", words[0]), &format!("\"{}\"", words[1])),
         K::BoolOr(_) => two("true", "false"),
+        K::UserNamespace => two("\"auto\"", "\"0:100000:65536,70000:1:1\""),
         K::Map => two("{ A = \"1\" }", "{ A = \"2\" }"),
         K::Requires => two("[\"x\"]", "{ x = \"started\" }"),
         K::Name => two("\"x\"", "\"y\""),
