@@ -183,7 +183,6 @@ fn no_descriptor_leaks_in() {
 #[test]
 fn what_is_not_built_is_refused_by_name() {
     let table = [
-        ("image", "[root]\nimage = \"nginx:1.27\"\n"),
         ("health", "[health]\ntcp = \"127.0.0.1:1\"\n"),
         ("socket", "[[socket]]\nlisten-stream = \"/run/x\"\n"),
         ("timer", "[[timer]]\nevery = \"15m\"\n"),
