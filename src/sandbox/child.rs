@@ -18,7 +18,7 @@ use super::report::{self, StepFailed};
 use super::seccomp::Program;
 use super::setup::{Setup, Step};
 use super::user_namespace::{self, Users};
-use super::{capabilities, clocks, directories, landlock, scheduling, terminal, view};
+use super::{capabilities, clocks, directories, elsewhere, landlock, scheduling, terminal, view};
 use crate::sys::child::exit;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
@@ -44,7 +44,7 @@ pub fn start(setup: &Setup<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Ch
     rustix::io::ioctl_fionbio(&report, true)?;
     let cloned = match setup.into {
         None => clone3(setup.namespaces, cgroup)?,
-        Some(holder) => clone_into_pid_namespace(holder, setup.namespaces, cgroup)?,
+        Some(process) => elsewhere::clone_into_pid_namespace(process, setup.namespaces, cgroup)?,
     };
     match cloned {
         Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, report }),
@@ -54,21 +54,6 @@ pub fn start(setup: &Setup<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Ch
             exit(report::exit_code(failed.what()))
         }
     }
-}
-
-/// Children of ours are born in another pid namespace while this lasts; pid_namespaces(7), setns(2).
-fn clone_into_pid_namespace(
-    holder: BorrowedFd<'_>,
-    namespaces: u64,
-    cgroup: Option<BorrowedFd<'_>>,
-) -> io::Result<Cloned> {
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())?;
-    setns(holder, CloneFlags::CLONE_NEWPID)?;
-    let cloned = clone3(namespaces, cgroup);
-    if !matches!(cloned, Ok(Cloned::Child)) {
-        setns(&own, CloneFlags::CLONE_NEWPID)?;
-    }
-    cloned
 }
 
 /// Gives back only a failure: success is another program.
@@ -109,6 +94,7 @@ impl Performer {
                 nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).map_err(of_nix("namespace cgroup"))
             }
             Step::Enter(holder, namespaces) => enter(*holder, *namespaces),
+            Step::Join(joined) => joined.enter(),
             Step::Session => match rustix::process::setsid() {
                 // Already the leader of one: PID 1 of a fresh namespace.
                 Ok(_) | Err(rustix::io::Errno::PERM) => Ok(()),
@@ -127,10 +113,7 @@ impl Performer {
             Step::Scheduling(wanted) => scheduling::set(wanted),
             Step::OomScore(score) => scheduling::set_oom_score(*score),
             Step::Rlimits(limits) => limits.iter().try_for_each(set_rlimit),
-            Step::Umask(mode) => {
-                rustix::process::umask(Mode::from_raw_mode(*mode));
-                Ok(())
-            }
+            Step::Umask(mode) => set_umask(*mode),
             Step::Personality(domain) => set_personality(*domain),
             Step::Keyring => crate::sys::keyring::join_new_session().map_err(of_io("keyring-mode")),
             Step::UserKeyring => crate::sys::keyring::link_user_into_session().map_err(of_io("keyring-mode")),
@@ -297,6 +280,11 @@ fn set_rlimit(limit: &crate::unit::Rlimit) -> Result<(), StepFailed> {
     let value = |bound: Option<u64>| bound.unwrap_or(libc::RLIM_INFINITY);
     let what = format!("rlimit {}", limit.written().0);
     setrlimit(resource, value(limit.soft), value(limit.hard)).map_err(of_nix(&what))
+}
+
+fn set_umask(mode: u32) -> Result<(), StepFailed> {
+    rustix::process::umask(Mode::from_raw_mode(mode));
+    Ok(())
 }
 
 fn set_personality(domain: u32) -> Result<(), StepFailed> {

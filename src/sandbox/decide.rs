@@ -6,7 +6,7 @@ use super::capabilities::{MKNOD, SETPCAP, SYS_TIME};
 use super::probe::Kernel;
 use super::seccomp::{self, Filters, Program, Wanted};
 use crate::unit::filter::{NamespaceKinds, Seccomp};
-use crate::unit::namespaces::UserNamespace;
+use crate::unit::namespaces::{Namespace, UserNamespace};
 use crate::unit::{Enforcement, Isolation, KeyringMode, Network, ProtectSystem, Service, Unenforceable, View};
 
 /// The sandboxes of the units that run: what asks for the same isolation shares one.
@@ -32,7 +32,7 @@ impl Sandboxes {
         sandbox.can_show(service)?;
         self.decided.retain(|(.., sandbox)| Rc::strong_count(sandbox) > 1);
         let asked = Rc::clone(&service.isolation);
-        self.decided.push((asked, service.network, Rc::clone(&sandbox)));
+        self.decided.push((asked, service.network.clone(), Rc::clone(&sandbox)));
         Ok(sandbox)
     }
 }
@@ -70,7 +70,7 @@ impl Sandbox {
             decided: Vec::new(),
         };
         let mut isolation = Isolation::clone(&service.isolation);
-        let network = namespaces(&mut isolation, service.network, kernel, &mut keys)?;
+        let network = namespaces(&mut isolation, service.network.clone(), kernel, &mut keys)?;
         mounts(&mut isolation, kernel, &mut keys)?;
         privileges(&mut isolation, kernel, &mut keys)?;
         calls(&mut isolation, kernel, &mut keys)?;
@@ -152,8 +152,11 @@ fn namespaces(
     keys: &mut Keys<'_>,
 ) -> Result<Network, Unenforceable> {
     isolation.mount = keys.on("mount", isolation.mount, kernel.refuses("mnt"))?;
-    isolation.pid = keys.on("pid", isolation.pid, kernel.refuses("pid"))?;
-    isolation.ipc = keys.on("ipc", isolation.ipc, kernel.refuses("ipc"))?;
+    for (key, namespace) in [("pid", &mut isolation.pid), ("ipc", &mut isolation.ipc)] {
+        if !keys.on(key, *namespace != Namespace::Shared, kernel.refuses(key))? {
+            *namespace = Namespace::Shared;
+        }
+    }
     isolation.uts = keys.on("uts", isolation.uts, kernel.refuses("uts"))?;
     isolation.cgroup = keys.on("cgroup", isolation.cgroup, kernel.refuses("cgroup"))?;
     let cannot = kernel
@@ -166,7 +169,7 @@ fn namespaces(
     if !keys.on("user", isolation.user.is_some(), cannot.as_deref())? {
         isolation.user = None;
     }
-    let own = keys.on("mode", network == Network::None, kernel.refuses("net"))?;
+    let own = keys.on("mode", network != Network::Host, kernel.refuses("net"))?;
     let no_uts = (!isolation.uts).then_some("it needs a uts namespace");
     keys.on("hostname", isolation.hostname.is_some(), no_uts)?;
     Ok(if own { network } else { Network::Host })

@@ -9,9 +9,11 @@ mod child;
 mod clocks;
 mod decide;
 mod directories;
+mod elsewhere;
 mod environment;
 mod identity;
 mod job;
+mod join;
 mod landlock;
 pub mod probe;
 mod regular;
@@ -36,6 +38,7 @@ pub use child::{Child, start};
 pub use decide::{Sandbox, Sandboxes};
 pub use directories::{Roots, remove as remove_directories};
 pub use job::start_job;
+pub use join::{Join, Joined};
 pub use probe::Kernel;
 pub use report::{StepFailed, exit_code, read_report};
 pub use setup::{Setup, command, holder};
@@ -56,6 +59,8 @@ pub struct Context<'a> {
     pub dynamic_user: Option<u32>,
     /// The first of the ids that are its own, where [`Sandbox::needs_range`].
     pub user_range: Option<u32>,
+    /// What it shares with other units, for whoever makes its namespaces: see [`Sandbox::joins`].
+    pub joined: Vec<Joined<'a>>,
     /// v1 `tasks` files, open for writing: the child joins by writing `0` to each.
     pub join_files: &'a [BorrowedFd<'a>],
     /// It is on the way up: what comes after that has no terminal to read from; systemd.exec(5), `StandardInput=`.

@@ -10,11 +10,12 @@ use super::Context;
 use super::decide::Sandbox;
 use super::directories::{self, Directory};
 use super::identity::Person;
+use super::join::{Joined, NEWIPC, NEWNET, NEWPID};
 use super::seccomp::{self, Program};
 use super::streams::Streams;
 use super::user_namespace::UserStep;
 use super::view::{self, Mount, Rule};
-use crate::unit::namespaces::TimeOffsets;
+use crate::unit::namespaces::{Namespace, TimeOffsets};
 use crate::unit::{
     Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Rlimit, RlimitResource, Scheduling,
 };
@@ -36,6 +37,8 @@ pub(super) enum Step<'a> {
     CgroupNamespace,
     /// Enters these namespaces (CLONE_NEW…) of the holder.
     Enter(BorrowedFd<'a>, u64),
+    /// Enters a namespace of another unit's.
+    Join(Joined<'a>),
     /// A session without a terminal.
     Session,
     /// The machine's terminal of that name, from before there are namespaces; with `take` as the session's own.
@@ -114,10 +117,7 @@ pub(super) struct Environment<'a> {
 }
 
 const NEWNS: u64 = libc::CLONE_NEWNS as u64;
-const NEWPID: u64 = libc::CLONE_NEWPID as u64;
-const NEWIPC: u64 = libc::CLONE_NEWIPC as u64;
 const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
-const NEWNET: u64 = libc::CLONE_NEWNET as u64;
 const NEWCGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
 const NEWTIME: u64 = libc::CLONE_NEWTIME as u64;
 /// Those that are not made by the clone: a cgroup namespace begins where its first process is by then, and a time
@@ -135,7 +135,8 @@ impl Sandbox {
 
     /// Those that the clone makes, and those that are made in the user namespace.
     fn made(&self) -> (u64, u64) {
-        let all = namespaces(self) & !LATER;
+        let joined = self.joins().iter().map(|join| join.namespace).sum::<u64>();
+        let all = namespaces(self) & !LATER & !joined;
         match self.isolation.user {
             None => (all, 0),
             Some(_) => (all & !OF_USERS, all & OF_USERS),
@@ -147,12 +148,12 @@ fn namespaces(sandbox: &Sandbox) -> u64 {
     let isolation = &sandbox.isolation;
     let each = [
         (isolation.mount, NEWNS),
-        (isolation.pid, NEWPID),
-        (isolation.ipc, NEWIPC),
+        (isolation.pid != Namespace::Shared, NEWPID),
+        (isolation.ipc != Namespace::Shared, NEWIPC),
         (isolation.uts, NEWUTS),
         (isolation.cgroup, NEWCGROUP),
         (isolation.time.is_some(), NEWTIME),
-        (sandbox.network == Network::None, NEWNET),
+        (sandbox.network != Network::Host, NEWNET),
     ];
     each.iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum()
 }
@@ -166,7 +167,7 @@ pub fn holder<'a>(context: &Context<'a>) -> Setup<'a> {
     steps.push(Step::ExecReaper(context.reaper));
     Setup {
         namespaces: context.sandbox.made().0,
-        into: None,
+        into: context.joined_pid(),
         steps,
     }
 }
@@ -185,14 +186,17 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
         path,
         take: streams.from_terminal,
     }));
-    let mut into = None;
+    let into;
     match holder {
         Some(holder) => {
             steps.push(Step::Enter(holder, all & !NEWPID));
             steps.extend(context.maker().map(UserStep::MakeFilesAs).map(Step::Users));
-            into = Some(holder).filter(|_| context.sandbox.isolation.pid);
+            into = Some(holder).filter(|_| all & NEWPID != 0);
         }
-        None => namespace_steps(context, &mut steps),
+        None => {
+            into = context.joined_pid();
+            namespace_steps(context, &mut steps);
+        }
     }
     steps.push(Step::Streams(streams));
     process_steps(context, &mut steps);
@@ -331,8 +335,9 @@ fn user_steps<'a>(context: &Context<'a>, holder: Option<BorrowedFd<'a>>, steps: 
 }
 
 /// What is done once for a set of namespaces, with svcd's power over the machine.
-fn namespace_steps(context: &Context<'_>, steps: &mut Vec<Step<'_>>) {
+fn namespace_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     let isolation = &context.sandbox.isolation;
+    steps.extend(context.joined_otherwise().map(Step::Join));
     steps.extend(context.user_map().map(UserStep::Make).map(Step::Users));
     if isolation.cgroup {
         steps.push(Step::CgroupNamespace);

@@ -34,6 +34,7 @@ pub mod flags;
 pub mod foreground;
 mod former;
 mod freeze;
+mod joined;
 mod journal;
 mod keep;
 mod kept;

@@ -186,7 +186,9 @@ impl Supervisor {
         };
         let join_files: Vec<BorrowedFd<'_>> = life.group.iter().flat_map(Group::join_files).map(AsFd::as_fd).collect();
         let roots = super::sweep::roots(&self.config);
+        let holder = life.holder.as_ref().map(|holder| holder.pidfd.as_fd());
         let context = Context {
+            joined: self.joined_of(life)?,
             roots: &roots,
             unit: &life.unit,
             service,
@@ -202,7 +204,6 @@ impl Supervisor {
             nofile: self.nofile,
             inherited: &self.inherited,
         };
-        let holder = life.holder.as_ref().map(|holder| holder.pidfd.as_fd());
         let setup = match command {
             None => sandbox::holder(&context),
             Some(command) => sandbox::command(&context, command, holder),

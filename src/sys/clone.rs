@@ -30,13 +30,25 @@ pub enum Cloned {
 /// # Errors
 /// As clone3(2): EAGAIN and ENOMEM when the machine is short, EPERM, ENOSPC for namespaces, EBUSY for the cgroup.
 pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    clone(flags, libc::SIGCHLD as u64, cgroup)
+}
+
+/// As [`clone3`], but the child is one of the caller's own parent, which is told of its end as it is of the caller's.
+///
+/// # Errors
+/// As [`clone3`]; EINVAL for the first process of a pid namespace.
+pub fn clone3_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    clone(flags | libc::CLONE_PARENT as u64, 0, cgroup)
+}
+
+fn clone(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: libc::c_int = -1;
     let mut args = libc::clone_args {
         flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: &raw mut pidfd as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         stack: 0,
         stack_size: 0,
         tls: 0,

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::{DumpableBehavior, WaitId, WaitIdOptions, waitid};
 
 use super::clone::{Cloned, clone3};
 
@@ -41,7 +41,12 @@ pub fn make_files_as(id: u32) {
 /// CAP_SETUID, CAP_SETGID, or for the id 0 CAP_SETFCAP, EINVAL for ids that the caller's namespace does not have.
 pub fn create(map: &str) -> io::Result<OwnedFd> {
     let (held, hold) = pipe_with(PipeFlags::CLOEXEC)?;
-    match clone3(libc::CLONE_NEWUSER as u64, None)? {
+    // Files of /proc are root's for who is not dumpable: whoever is not root may write to those of its own.
+    let before = rustix::process::dumpable_behavior()?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    let cloned = clone3(libc::CLONE_NEWUSER as u64, None);
+    rustix::process::set_dumpable_behavior(before)?;
+    match cloned? {
         Cloned::Child => {
             drop(hold);
             // Ends with whoever made it.

@@ -191,7 +191,7 @@ fn unbuilt(row: &Key, node: &Node) -> Option<String> {
         Data::List(_) | Data::Table(_) | Data::Other => String::new(),
     };
     match row.built {
-        Built::Only(built) if !built.contains(&shown.as_str()) => Some(format!(" = \"{shown}\"")),
+        Built::Only(built) if !is_among(built, &shown) => Some(format!(" = \"{shown}\"")),
         Built::Not(off) if !off.contains(&shown.as_str()) => Some(String::new()),
         Built::Yes if matches!(row.kind, K::Commands) => {
             let prefix = commands_with_prefixes(node)
@@ -202,6 +202,11 @@ fn unbuilt(row: &Key, node: &Node) -> Option<String> {
         }
         Built::Only(_) | Built::Not(_) | Built::Yes => None,
     }
+}
+
+fn is_among(built: &[&str], shown: &str) -> bool {
+    let is = |known: &&str| shown == *known || known.ends_with(':') && shown.starts_with(known);
+    built.iter().any(is)
 }
 
 fn is_unbuilt_isolation(key: &str) -> bool {
@@ -282,6 +287,16 @@ fn links(input: &Input<'_>, issues: &mut Vec<Issue>) -> Vec<Link> {
     required
         .into_iter()
         .for_each(|(to, need, at)| link(to, LinkKind::Requires(need), at));
+    // Who is in another unit's namespaces is nothing without it.
+    for (table, key) in [("network", "mode"), ("isolation", "pid"), ("isolation", "ipc")] {
+        let joined = find(input.tree, table, key).and_then(|node| {
+            let unit = namespaces::Namespace::parse_join(&text(node).ok()?)?;
+            Some((unit, node.at.clone()))
+        });
+        joined.into_iter().for_each(|(to, at)| link(to, LinkKind::BindsTo, at));
+    }
+    let mut bound = std::collections::BTreeSet::new();
+    links.retain(|link| link.kind != LinkKind::BindsTo || bound.insert(link.to.clone()));
     links
 }
 

@@ -114,8 +114,8 @@ impl Isolation {
         Self {
             profile,
             mount: on,
-            pid: on,
-            ipc: on,
+            pid: namespaces::Namespace::own(on),
+            ipc: namespaces::Namespace::own(on),
             uts: on,
             cgroup: on,
             user: (profile == Profile::Strict).then_some(namespaces::UserNamespace::Auto),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::OptionalPath;
 use super::calls::Architecture;
 use super::filter::{NamespaceKinds, Seccomp, SocketFamilies};
-use super::namespaces::{TimeOffsets, UserNamespace, serialize_user};
+use super::namespaces::{Namespace, TimeOffsets, UserNamespace, serialize_user};
 use super::value;
 use super::view::View;
 
@@ -16,8 +16,8 @@ use super::view::View;
 pub struct Isolation {
     pub profile: Profile,
     pub mount: bool,
-    pub pid: bool,
-    pub ipc: bool,
+    pub pid: Namespace,
+    pub ipc: Namespace,
     pub uts: bool,
     pub cgroup: bool,
     #[serde(serialize_with = "serialize_user")]

@@ -47,6 +47,7 @@ pub fn check(kind: K, node: &Node, issues: &mut Vec<Issue>) {
         K::Architectures => architectures(node).err(),
         K::Resource(which) => super::read_resources::check(which, node).err(),
         K::TimeOffsets => time_offsets(node).err(),
+        K::Namespace => namespace(node).err(),
         K::UserNamespace => user_namespace(node).err(),
     };
     issues.extend(wrong.map(|(at, message)| Issue::error(at, message)));

@@ -7,7 +7,10 @@ use serde::{Serialize, Serializer};
 
 use super::value::{duration_text, parse_duration};
 
+mod namespace;
 mod users;
+
+pub use namespace::Namespace;
 
 pub(crate) use users::serialize_user;
 pub use users::{AUTO_COUNT, AUTO_FIRST, AUTO_LAST, IdMap, IdRange, UserNamespace};

@@ -3,7 +3,7 @@
 use super::calls::Architecture;
 use super::filter::{CallFilter, Denial, NamespaceKinds, Seccomp, SocketFamilies, parse_entry};
 use super::isolation::Landlock;
-use super::namespaces::{TimeOffset, TimeOffsets, UserNamespace};
+use super::namespaces::{Namespace, TimeOffset, TimeOffsets, UserNamespace};
 use super::node::{Data, Node, Table};
 use super::read::{Read, list, parsed, paths, text, texts, wrong};
 
@@ -56,6 +56,17 @@ pub fn time_offsets(node: &Node) -> Read<TimeOffsets> {
         boottime: of("boottime")?,
         monotonic: of("monotonic")?,
     })
+}
+
+pub fn namespace(node: &Node) -> Read<Namespace> {
+    const USAGE: &str = "expected true, false, or \"join:UNIT\"";
+    match &node.data {
+        Data::Bool(own) => Ok(Namespace::own(*own)),
+        Data::Text(word) => {
+            Namespace::parse_join(word).map_or_else(|| wrong(node, USAGE), |unit| Ok(Namespace::Join(unit)))
+        }
+        Data::Whole(_) | Data::List(_) | Data::Table(_) | Data::Other => wrong(node, USAGE),
+    }
 }
 
 /// None: `false`.

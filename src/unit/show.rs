@@ -168,6 +168,16 @@ fn same_but_for_places(old: &Unit, new: &Unit) -> bool {
 }
 
 /// A unit as JSON, in which the rows find their values.
+/// A link that another key draws: whoever joins a unit's namespaces is bound to it.
+fn is_implied(unit: &Unit, link: &Link) -> bool {
+    let Kind::Service(service) = &unit.kind else {
+        return false;
+    };
+    let joins = [service.isolation.pid.joined(), service.isolation.ipc.joined()];
+    let network = matches!(&service.network, Network::Join(unit) if *unit == link.to);
+    link.kind == LinkKind::BindsTo && (network || joins.contains(&Some(&link.to)))
+}
+
 struct Json {
     unit: Value,
     links: Vec<Link>,
@@ -177,7 +187,12 @@ impl Json {
     fn of(unit: &Unit) -> Self {
         Self {
             unit: serde_json::to_value(unit).unwrap_or_default(),
-            links: unit.links.clone(),
+            links: unit
+                .links
+                .iter()
+                .filter(|link| !is_implied(unit, link))
+                .cloned()
+                .collect(),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::decode::{find, get};
 use super::device::Devices;
 use super::directories::{Directories, Preserve};
+use super::namespaces::Namespace;
 use super::node::{Data, Table};
 use super::read::*;
 use super::read_isolation::*;
@@ -17,7 +18,8 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     let network = match get(tree, "network", "mode", text).as_deref() {
         None if isolation.profile == Profile::Strict => Network::None,
         Some("none") => Network::None,
-        Some(_) | None => Network::Host,
+        Some(mode) => Namespace::parse_join(mode).map_or(Network::Host, Network::Join),
+        None => Network::Host,
     };
     let list_of = |key| get(tree, "service", key, commands).unwrap_or_default();
     let flag = |key, default| get(tree, "service", key, boolean).unwrap_or(default);
@@ -228,8 +230,8 @@ fn isolation(tree: &Table, skipped: Vec<Box<str>>) -> Isolation {
     let passing = get(tree, "service", "dynamic-user", boolean).unwrap_or(false);
     Isolation {
         mount: flag("mount", base.mount),
-        pid: flag("pid", base.pid),
-        ipc: flag("ipc", base.ipc),
+        pid: get(tree, "isolation", "pid", namespace).unwrap_or(base.pid),
+        ipc: get(tree, "isolation", "ipc", namespace).unwrap_or(base.ipc),
         uts: flag("uts", base.uts),
         cgroup: flag("cgroup", base.cgroup),
         user: get(tree, "isolation", "user", user_namespace).unwrap_or(base.user),

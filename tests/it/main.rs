@@ -51,6 +51,7 @@ mod strict;
 mod terminals;
 mod tour;
 mod unenforceable;
+mod unprivileged;
 mod user_namespaces;
 mod users;
 mod view;

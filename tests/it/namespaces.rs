@@ -83,3 +83,133 @@ fn a_clock_that_would_show_no_time_is_refused() {
         "{status:#}"
     );
 }
+
+/// The kinds that can be joined, as /proc/PID/ns has them and as keys say it.
+const JOINED: [(&str, &str); 3] = [("net", "mode"), ("pid", "pid"), ("ipc", "ipc")];
+
+const JOINS: &str = "[isolation]\npid = \"join:db\"\nipc = \"join:db\"\n";
+const JOINS_NETWORK: &str = "[network]\nmode = \"join:db\"\n";
+
+#[test]
+fn namespaces_of_another_unit_are_joined() {
+    if !is_root() {
+        return skip("namespaces_of_another_unit_are_joined", "not root");
+    }
+    let alone = "[network]\nmode = \"none\"\n";
+    let look =
+        "cat /proc/*/comm | sort | tr '\\n' ' '; echo; echo one $(cat /proc/1/comm); echo done; exec sleep 1000000";
+    let svcd = Svcd::with(&[
+        ("db", &shell("exec tail -f /dev/null", alone)),
+        ("web", &shell(look, &format!("{JOINS}{JOINS_NETWORK}"))),
+        ("bare", &shell(look, &format!("{JOINS}init = false\n{JOINS_NETWORK}"))),
+        (
+            "users",
+            &shell(look, &format!("{JOINS}user = \"auto\"\n{JOINS_NETWORK}")),
+        ),
+        ("network", &format!("{SLEEPER}{JOINS_NETWORK}")),
+    ]);
+    // It is started by who joins it.
+    for unit in ["web", "bare", "users", "network"] {
+        svcd.ok(&["start", unit]);
+        let pids = [svcd.main_pid("db"), svcd.main_pid(unit)];
+        for (kind, key) in JOINED {
+            let [db, own] = pids.map(|pid| namespace(pid, kind));
+            let joins = unit != "network" || kind == "net";
+            assert_eq!(db == own, joins, "{unit}: {kind}");
+            assert_ne!(db, namespace(svcd.pid(), kind));
+            assert_eq!(svcd.status(unit)["isolation"][key], "enforced", "{unit}: {key}");
+        }
+        for kind in ["mnt", "uts"] {
+            assert_ne!(namespace(pids[0], kind), namespace(pids[1], kind), "{unit}: {kind}");
+        }
+    }
+    for unit in ["web", "bare", "users"] {
+        svcd.line(unit, "done");
+        let lines = svcd.lines(unit);
+        assert!(lines[0].contains("tail"), "it sees who is there: {lines:?}");
+        assert_eq!(lines[1], "one svc-reaper", "{unit}");
+    }
+    assert!(svcd.ok(&["deps", "web"]).contains("db"));
+}
+
+/// Who is in another unit's namespaces goes and comes with it, into the new ones.
+#[test]
+fn who_joins_is_bound() {
+    if !is_root() {
+        return skip("who_joins_is_bound", "not root");
+    }
+    let db = format!("{SLEEPER}[network]\nmode = \"none\"\n");
+    let web = format!("{SLEEPER}{JOINS}{JOINS_NETWORK}");
+    let svcd = Svcd::with(&[("db", &db), ("web", &web)]);
+    svcd.ok(&["start", "web"]);
+    let before = svcd.main_pid("web");
+    svcd.ok(&["restart", "db"]);
+    super::machine::eventually("it is back", || {
+        svcd.state("web") == "running" && svcd.main_pid("web") != before
+    });
+    for (kind, _) in JOINED {
+        assert_eq!(
+            namespace(svcd.main_pid("web"), kind),
+            namespace(svcd.main_pid("db"), kind),
+            "{kind}"
+        );
+    }
+    // So it does where what it joins ends by itself.
+    let before = svcd.main_pid("web");
+    super::machine::send(svcd.main_pid("db"), rustix::process::Signal::KILL);
+    super::machine::eventually("both are back", || {
+        svcd.state("web") == "running" && svcd.state("db") == "running" && svcd.main_pid("web") != before
+    });
+    for (kind, _) in JOINED {
+        assert_eq!(
+            namespace(svcd.main_pid("web"), kind),
+            namespace(svcd.main_pid("db"), kind),
+            "{kind}"
+        );
+    }
+    svcd.ok(&["stop", "db"]);
+    assert_ne!(svcd.state("web"), "running");
+}
+
+#[test]
+fn what_is_not_there_is_not_joined() {
+    if !is_root() {
+        return skip("what_is_not_there_is_not_joined", "not root");
+    }
+    let once = "type = \"oneshot\"\nremain-after-exit = true\n";
+    let joins = |unit: &str, keys: &str| format!("{SLEEPER}[restart]\npolicy = \"no\"\n{}", keys.replace("db", unit));
+    let svcd = Svcd::with(&[
+        (
+            "failed",
+            &format!("{}[restart]\npolicy = \"no\"\n", shell("exit 1", once)),
+        ),
+        ("done", &shell("exit 0", &format!("{once}[isolation]\ninit = false\n"))),
+        ("of-none", &joins("nonesuch", JOINS_NETWORK)),
+        ("of-failed", &joins("failed", JOINS_NETWORK)),
+        ("of-done", &joins("done", JOINS_NETWORK)),
+        ("pid-of-done", &joins("done", "[isolation]\npid = \"join:db\"\n")),
+    ]);
+    for (unit, named) in [("of-none", "nonesuch"), ("of-failed", "failed")] {
+        let done = svcd.svc(&["start", unit]);
+        assert!(done.code != 0 && done.err.contains(named), "{unit}: {}", done.err);
+        assert!(svcd.status(unit)["main-pid"].is_null());
+    }
+    for (unit, key) in [("of-done", "mode"), ("pid-of-done", "pid")] {
+        let done = svcd.svc(&["start", unit]);
+        assert_eq!(done.code, 78, "{unit}: {}", done.err);
+        assert!(
+            done.err.contains(key) && done.err.contains("done has no process"),
+            "{}",
+            done.err
+        );
+        assert_eq!(svcd.status(unit)["failed-step"], key);
+    }
+    svcd.write("self", &format!("{SLEEPER}[network]\nmode = \"join:self\"\n"));
+    let file = svcd.dir().join("units/self.toml").display().to_string();
+    let checked = svcd.svc(&["check", &file]);
+    assert!(
+        checked.code == 1 && checked.out.contains("names itself"),
+        "{}",
+        checked.out
+    );
+}

@@ -22,6 +22,7 @@ use root::{Root, Upper};
 
 use super::{Context, directories};
 use crate::unit::device::{DeviceName, Devices};
+use crate::unit::namespaces::Namespace;
 use crate::unit::{self, InnerMount, Isolation, OptionalPath, ProtectHome, ProtectProc, ProtectSystem, Writable};
 
 /// Paths of /proc and /sys that tell or do too much, hidden; what Docker hides (moby, oci/defaults.go).
@@ -76,7 +77,7 @@ pub fn of(context: &Context<'_>) -> Vec<Mount> {
     if has_root {
         mounts.push(Mount::OfMachine("/sys"));
     }
-    if has_root || isolation.pid || isolation.view.protect_proc != ProtectProc::Default {
+    if has_root || isolation.pid != Namespace::Shared || isolation.view.protect_proc != ProtectProc::Default {
         mounts.push(Mount::Proc(isolation.view.protect_proc));
     }
     // Outer ones first, so that none covers another.

@@ -16,7 +16,7 @@ pub enum Change {
 pub enum Built {
     /// It does.
     Yes,
-    /// Only these values of it; another one refuses the start.
+    /// Only these values of it, or those that begin so where one ends with a colon; another one refuses the start.
     Only(&'static [&'static str]),
     /// It does not: set to anything but these, it refuses the start.
     Not(&'static [&'static str]),
@@ -80,6 +80,8 @@ pub enum Kind {
     Resource(Resource),
     /// Offsets of clocks.
     TimeOffsets,
+    /// Whether a namespace is its own, or another unit's.
+    Namespace,
     /// Which ids a user namespace has.
     UserNamespace,
 }
@@ -133,6 +135,7 @@ impl Kind {
             Self::Network => "\"host\", \"none\", \"bridge\", \"macvlan\" or \"join:UNIT\"",
             Self::Resource(resource) => resource.form(),
             Self::TimeOffsets => "{ boottime = DURATION, monotonic = DURATION }",
+            Self::Namespace => "true, false, or \"join:UNIT\"",
             Self::UserNamespace => "false, \"auto\", \"identity\", or a map \"INSIDE:OUTSIDE:COUNT\"",
         };
         form.to_owned()

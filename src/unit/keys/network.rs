@@ -4,10 +4,10 @@ use super::*;
 
 #[rustfmt::skip]
 pub static NETWORK: &[Key] = &[
-    key("network", "mode", Network, Only(&["host", "none"]), Restart,
+    key("network", "mode", Network, Only(&["host", "none", "join:"]), Restart,
         "What network it sees. host: svcd's own. none: one with nothing but loopback. bridge: one of its own, \
          connected to the others through a bridge. macvlan: an address of its own on the machine's link. join:UNIT: \
-         that of another unit."),
+         that of another unit, which binds-to then names: it is started first, and without it there is no start."),
     key("network", "address", Text, NOTHING, Restart,
         "Its address on the bridge: \"auto\", or one with its prefix, such as \"10.88.0.7/16\"."),
     key("network", "publish", Texts, NOTHING, Restart,
