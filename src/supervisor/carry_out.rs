@@ -2,19 +2,14 @@
 
 use super::Supervisor;
 use super::children::signal;
-use super::conditions;
 use crate::engine::action::{Action, Change, Scope};
-use crate::engine::event::Event;
 use crate::engine::{RunId, UnitId};
 use crate::unit::{Kind, Signal};
 
 impl Supervisor {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
-            Action::CheckConditions { run } => {
-                let unmet = self.engine.run_unit(run).and_then(|unit| conditions::first_unmet(unit));
-                self.queue.push_back(Event::Conditions { run, unmet });
-            }
+            Action::CheckConditions { run } => self.check_conditions(run),
             Action::Spawn { run, role } => self.spawn(run, role),
             Action::Kill { run, scope, signal } => self.kill(run, scope, signal),
             Action::AwaitEmpty { run } => self.await_empty(run),

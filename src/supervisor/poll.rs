@@ -43,6 +43,8 @@ pub enum Source {
     Oom(UnitId),
     /// A child has moved a unit's processes to where new limits are, or could not; by number.
     Moved(u64),
+    /// A child has looked at the paths of a unit's conditions; by number.
+    Looked(u64),
 }
 
 /// Which process of a unit.

@@ -10,6 +10,7 @@ use super::Supervisor;
 use super::children::FLUSH_WAIT_MAX;
 use super::clients::Peer;
 use super::clock;
+use super::conditions::Looks;
 use super::freeze::Freezing;
 use super::limits::Movers;
 use crate::control::call::{Call, Request, Verb, Whom};
@@ -32,6 +33,7 @@ pub struct Requests {
     /// What the kernel has not done yet.
     pub freezing: Vec<Freezing>,
     pub movers: Movers,
+    pub looks: Looks,
 }
 
 /// A call that waits for its jobs.

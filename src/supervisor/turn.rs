@@ -139,6 +139,7 @@ impl Supervisor {
             Source::Straggler(unit) => self.look_again(unit),
             Source::Oom(unit) => self.on_oom_told(unit),
             Source::Moved(number) => self.on_moved(number),
+            Source::Looked(number) => self.on_looked(number),
         }
     }
 
@@ -175,6 +176,7 @@ impl Supervisor {
             self.next_oom_look(),
             self.next_freeze_look(),
             self.next_logger_start,
+            self.requests.looks.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -205,6 +207,9 @@ impl Supervisor {
         }
         if due(self.next_logger_start) {
             self.start_logger();
+        }
+        if due(self.requests.looks.deadline()) {
+            self.looks_due(now);
         }
         if due(self.engine.next_deadline()) {
             self.queue.push_back(Event::Tick);

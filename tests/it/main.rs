@@ -26,6 +26,7 @@ mod files;
 mod given;
 mod graph;
 mod harness;
+mod hung;
 mod images;
 mod isolation;
 mod killed;
