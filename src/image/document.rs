@@ -8,9 +8,7 @@ use serde_json::Value;
 
 pub use super::root::DOCUMENT_BYTES_MAX;
 use super::{Digest, Error, Result};
-
-/// The most layers: overlayfs takes 500 lower directories.
-pub const LAYERS_MAX: usize = 500;
+use crate::unit::LAYERS_MAX;
 
 /// How deep indexes may name indexes.
 pub const INDEX_DEPTH_MAX: usize = 4;

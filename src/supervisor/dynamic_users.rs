@@ -97,7 +97,7 @@ fn candidates(name: &str) -> impl Iterator<Item = u32> {
 }
 
 /// Whether a process of this user is seen from here; getpriority(2).
-fn runs(id: u32) -> bool {
+pub(super) fn runs(id: u32) -> bool {
     !matches!(getpriority_user(Uid::from_raw(id)), Err(Errno::SRCH))
 }
 

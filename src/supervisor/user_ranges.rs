@@ -9,9 +9,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use rustix::process::{Uid, getpriority_user};
 
 use super::Supervisor;
+use super::dynamic_users::runs;
 use super::spawn::unenforceable;
 use crate::engine::UnitId;
 use crate::engine::event::SpawnFailure;
@@ -150,11 +150,6 @@ fn candidates(record: &Path, unit: &UnitName) -> impl Iterator<Item = u32> + use
         .chain(unit.as_str().as_bytes());
     let hash = bytes.fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)));
     (0..RANGES).map(move |nth| AUTO_FIRST + (hash % RANGES + nth) % RANGES * AUTO_COUNT)
-}
-
-/// Whether a process of this user is seen from here; getpriority(2).
-fn runs(id: u32) -> bool {
-    !matches!(getpriority_user(Uid::from_raw(id)), Err(Errno::SRCH))
 }
 
 #[cfg(test)]

@@ -4,10 +4,7 @@ use std::path::{Component, Path};
 
 use super::decode::{Input, Issue, at_of, find};
 use super::node::{Data, Node};
-use super::{InnerMount, RootFrom, Service, Writable};
-
-/// As many lower directories as overlayfs takes.
-const LAYERS_MAX: usize = 500;
+use super::{InnerMount, LAYERS_MAX, RootFrom, Service, Writable};
 
 /// `[root]`.
 pub fn root(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) {

@@ -56,7 +56,7 @@ pub use enforcement::{Enforcement, Unenforceable};
 pub use filter::Seccomp;
 pub use isolation::{Isolation, KeyringMode, Landlock, Personality, Profile, ProtectSystem};
 pub use kill::{Kill, KillMode};
-pub use mount::{InnerMount, Mount, Root, RootFrom, Writable};
+pub use mount::{InnerMount, LAYERS_MAX, Mount, Root, RootFrom, Writable};
 pub use network::Network;
 pub use origin::{Origin, Refused, TextId, Texts};
 pub use resources::{OomPolicy, Resources};

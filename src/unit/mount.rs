@@ -61,6 +61,9 @@ pub struct Root {
     pub size: Option<Size>,
 }
 
+/// The most layers: overlayfs takes 500 lower directories.
+pub const LAYERS_MAX: usize = 500;
+
 /// What a root is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
