@@ -230,7 +230,7 @@ impl Group {
 
     /// Who is to be moved into the places that were made since.
     fn joining(&self, places_before: usize) -> Result<Option<Joining>, Unenforceable> {
-        let fail = |error: io::Error| Failure::of(self.path(), &error).stops("cgroup");
+        let fail = |error: io::Error| Failure::of(self.path(), &error).stops(&self.step());
         let new = self.places.iter().enumerate().skip(places_before);
         let mut groups = Vec::new();
         for (number, place) in new {

@@ -157,6 +157,11 @@ impl Group {
         &self.path
     }
 
+    /// The step of making it, with its object. The key `cgroup` is about the namespace.
+    pub(super) fn step(&self) -> String {
+        format!("cgroup {}", self.path)
+    }
+
     /// The v2 directory for CLONE_INTO_CGROUP. None on pure v1, and where there are no groups.
     pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
         match &self.member {

@@ -163,7 +163,7 @@ impl Making<'_> {
             Err(Stop::Call(step, error)) => {
                 let why = Failure::of(&format!("{}: {step}", hierarchy.home_path.display()), &error);
                 if self.tree.membership == Some(number) {
-                    return Err(why.stops("cgroup"));
+                    return Err(why.stops(&self.group.step()));
                 }
                 self.give_up_all(number, None, &why)
             }
@@ -265,7 +265,7 @@ impl Making<'_> {
                 cause,
                 errno: libc::EEXIST,
             };
-            Err(Stop::Refused(failure.stops("cgroup")))
+            Err(Stop::Refused(failure.stops(&self.group.step())))
         };
         let frozen = match version {
             Version::V1 => v1::frozen(&old),

@@ -118,7 +118,7 @@ impl Tree {
     /// Makes the unit's group, in its slices (outermost first), with the limits of all of them written and read back.
     ///
     /// # Errors
-    /// The first key that cannot be enforced and that is not among `best_effort`; or key `cgroup` where the group
+    /// The first key that cannot be enforced and that is not among `best_effort`; or `cgroup PATH` where the group
     /// itself cannot be made: it has processes of a former life in it, it is frozen, or the kernel refuses one (`errno`
     /// says whether trying again may help). Nothing is left of a group that could not be made whole.
     pub fn make(

@@ -262,7 +262,7 @@ fn a_group_of_a_former_life_is_refused_by_name() {
         let process = run(&group, &[c"/bin/sleep", c"1000"]);
         until("it has joined", || !group.members().unwrap().is_empty());
         let why = t.make("old", &unlimited()).unwrap_err();
-        assert_eq!((&*why.key, why.errno), ("cgroup", libc::EEXIST));
+        assert_eq!((&*why.key, why.errno), (&*group.step(), libc::EEXIST));
         assert!(why.cause.contains(&format!("such as {}", process.pid)), "{}", why.cause);
         assert!(group.populated().unwrap(), "it was left alone");
 

@@ -254,7 +254,7 @@ fn candidates(program: &str, path: &[PathBuf]) -> Vec<PathBuf> {
 fn join_cgroups(files: &[BorrowedFd<'_>]) -> Result<(), StepFailed> {
     files
         .iter()
-        .try_for_each(|file| rustix::io::write(file, b"0").map(|_| ()).map_err(failed("cgroup")))
+        .try_for_each(|file| rustix::io::write(file, b"0").map(|_| ()).map_err(failed("cgroup join")))
 }
 
 fn set_rlimit(limit: &crate::unit::Rlimit) -> Result<(), StepFailed> {

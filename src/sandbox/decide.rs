@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::capabilities::{MKNOD, SETPCAP, SYS_TIME};
-use super::probe::Kernel;
+use super::probe::{Kernel, Lack};
 use super::seccomp::{self, Filters, Program, Wanted};
 use crate::unit::filter::{NamespaceKinds, Seccomp};
 use crate::unit::namespaces::{Namespace, UserNamespace};
@@ -47,7 +47,7 @@ pub struct Sandbox {
     /// Last before each exec.
     pub(super) filter: Option<Rc<Program>>,
     /// Why nothing can be mounted for it.
-    no_mounts: Option<Box<str>>,
+    no_mounts: Option<Lack>,
     keys: Vec<(Box<str>, Enforcement)>,
 }
 
@@ -55,11 +55,7 @@ impl Sandbox {
     /// `[root]` and `[[mount]]` are what the service is about, so they are never skipped.
     fn can_show(&self, service: &Service) -> Result<(), Unenforceable> {
         match &self.no_mounts {
-            Some(why) if let Some(key) = needs_view(service) => Err(Unenforceable {
-                key: key.into(),
-                cause: why.clone(),
-                errno: libc::EPERM,
-            }),
+            Some(lack) if let Some(key) = needs_view(service) => Err(lack.clone().stops(key)),
             Some(_) | None => Ok(()),
         }
     }
@@ -89,7 +85,7 @@ impl Sandbox {
             })?),
         };
         let keys = keys.decided;
-        let no_mounts = no_mounts(&isolation, kernel).map(Into::into);
+        let no_mounts = no_mounts(&isolation, kernel);
         Ok(Self {
             no_mounts,
             isolation,
@@ -124,24 +120,30 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// Whether a key that is wanted can be had: `refused` says why not.
-    fn on(&mut self, key: &str, wanted: bool, refused: Option<&str>) -> Result<bool, Unenforceable> {
+    /// Whether a key that is wanted can be had: `lack` says why not.
+    fn on(&mut self, key: &str, wanted: bool, lack: Option<&Lack>) -> Result<bool, Unenforceable> {
         if !wanted {
             return Ok(false);
         }
-        let becomes = match refused {
+        let becomes = match lack {
             None => Enforcement::Enforced,
-            Some(why) if self.best_effort.iter().any(|listed| **listed == *key) => Enforcement::Skipped(why.into()),
-            Some(why) => {
-                return Err(Unenforceable {
-                    key: key.into(),
-                    cause: why.into(),
-                    errno: libc::EPERM,
-                });
+            Some(lack) if self.best_effort.iter().any(|listed| **listed == *key) => {
+                Enforcement::Skipped(lack.cause.as_ref().into())
             }
+            Some(lack) => return Err(lack.clone().stops(key)),
         };
         self.decided.push((key.into(), becomes));
-        Ok(refused.is_none())
+        Ok(lack.is_none())
+    }
+}
+
+impl Lack {
+    fn stops(self, key: &str) -> Unenforceable {
+        Unenforceable {
+            key: key.into(),
+            cause: self.cause.into(),
+            errno: self.errno,
+        }
     }
 }
 
@@ -151,27 +153,27 @@ fn namespaces(
     kernel: &Kernel,
     keys: &mut Keys<'_>,
 ) -> Result<Network, Unenforceable> {
-    isolation.mount = keys.on("mount", isolation.mount, kernel.refuses("mnt"))?;
+    isolation.mount = keys.on("mount", isolation.mount, kernel.refuses("mnt").as_ref())?;
     for (key, namespace) in [("pid", &mut isolation.pid), ("ipc", &mut isolation.ipc)] {
-        if !keys.on(key, *namespace != Namespace::Shared, kernel.refuses(key))? {
+        if !keys.on(key, *namespace != Namespace::Shared, kernel.refuses(key).as_ref())? {
             *namespace = Namespace::Shared;
         }
     }
-    isolation.uts = keys.on("uts", isolation.uts, kernel.refuses("uts"))?;
-    isolation.cgroup = keys.on("cgroup", isolation.cgroup, kernel.refuses("cgroup"))?;
+    isolation.uts = keys.on("uts", isolation.uts, kernel.refuses("uts").as_ref())?;
+    isolation.cgroup = keys.on("cgroup", isolation.cgroup, kernel.refuses("cgroup").as_ref())?;
     let cannot = kernel
         .refuses("time")
-        .or_else(|| (kernel.permitted & SYS_TIME == 0).then_some("it takes CAP_SYS_TIME"));
-    if !keys.on("time", isolation.time.is_some(), cannot)? {
+        .or_else(|| (kernel.permitted & SYS_TIME == 0).then(|| Lack::of_right("it takes CAP_SYS_TIME")));
+    if !keys.on("time", isolation.time.is_some(), cannot.as_ref())? {
         isolation.time = None;
     }
     let cannot = isolation.user.as_ref().and_then(|user| kernel.refuses_users(user));
-    if !keys.on("user", isolation.user.is_some(), cannot.as_deref())? {
+    if !keys.on("user", isolation.user.is_some(), cannot.as_ref())? {
         isolation.user = None;
     }
-    let own = keys.on("mode", network != Network::Host, kernel.refuses("net"))?;
-    let no_uts = (!isolation.uts).then_some("it needs a uts namespace");
-    keys.on("hostname", isolation.hostname.is_some(), no_uts)?;
+    let own = keys.on("mode", network != Network::Host, kernel.refuses("net").as_ref())?;
+    let no_uts = (!isolation.uts).then(|| Lack::of_unit("it needs a uts namespace"));
+    keys.on("hostname", isolation.hostname.is_some(), no_uts.as_ref())?;
     Ok(if own { network } else { Network::Host })
 }
 
@@ -186,10 +188,10 @@ fn needs_view(service: &Service) -> Option<&'static str> {
 }
 
 /// Why the service can be shown no files of its own.
-fn no_mounts<'a>(isolation: &Isolation, kernel: &'a Kernel) -> Option<&'a str> {
+fn no_mounts(isolation: &Isolation, kernel: &Kernel) -> Option<Lack> {
     match isolation.mount {
-        true => kernel.no_mounts.as_deref(),
-        false => Some("it needs a mount namespace"),
+        true => kernel.no_mounts.clone(),
+        false => Some(Lack::of_unit("it needs a mount namespace")),
     }
 }
 
@@ -200,72 +202,73 @@ fn mounts(isolation: &mut Isolation, kernel: &Kernel, keys: &mut Keys<'_>) -> Re
         ("private-devices", &mut isolation.private_devices),
         ("protect-kernel-tunables", &mut isolation.protect_kernel_tunables),
     ] {
-        *on = keys.on(key, *on, cannot)?;
+        *on = keys.on(key, *on, cannot.as_ref())?;
     }
     let system = isolation.protect_system != ProtectSystem::No;
-    if !keys.on("protect-system", system, cannot)? {
+    if !keys.on("protect-system", system, cannot.as_ref())? {
         isolation.protect_system = ProtectSystem::No;
     }
     // These take capabilities and calls away besides.
     let no_calls = no_filter(isolation, kernel).or_else(|| no_bounding(isolation.view.capabilities_taken(), kernel));
     let needs: Vec<(&str, bool)> = isolation.view.need_mounts().collect();
     for (key, on) in needs {
-        let cannot = cannot.or(no_calls.filter(|_| View::takes_calls(key)));
-        if !keys.on(key, on, cannot)? {
+        let cannot = cannot.as_ref();
+        if !keys.on(key, on, cannot.or(no_calls.as_ref().filter(|_| View::takes_calls(key))))? {
             isolation.view.clear(key);
         }
     }
-    if !keys.on("protect-clock", isolation.view.protect_clock, no_calls)? {
+    if !keys.on("protect-clock", isolation.view.protect_clock, no_calls.as_ref())? {
         isolation.view.clear("protect-clock");
     }
     Ok(())
 }
 
 /// Why the bounding set cannot lose these.
-fn no_bounding(taken: u64, kernel: &Kernel) -> Option<&'static str> {
+fn no_bounding(taken: u64, kernel: &Kernel) -> Option<Lack> {
     let cannot = kernel.bounding & taken != 0 && kernel.permitted & SETPCAP == 0;
-    cannot.then_some("it takes CAP_SETPCAP")
+    cannot.then(|| Lack::of_right("it takes CAP_SETPCAP"))
 }
 
 fn privileges(isolation: &mut Isolation, kernel: &Kernel, keys: &mut Keys<'_>) -> Result<(), Unenforceable> {
     keys.on("no-new-privileges", isolation.no_new_privileges, None)?;
     let cannot = no_bounding(isolation.capabilities.map_or(0, |set| !set), kernel);
-    if !keys.on("capabilities", isolation.capabilities.is_some(), cannot)? {
+    if !keys.on("capabilities", isolation.capabilities.is_some(), cannot.as_ref())? {
         isolation.capabilities = None;
     }
     let ambient = isolation.ambient_capabilities;
     let missing = crate::unit::value::capability_names(ambient & !kernel.permitted).join(", ");
-    let cannot = (!missing.is_empty()).then(|| format!("svcd itself has no {missing}"));
-    if !keys.on("ambient-capabilities", ambient != 0, cannot.as_deref())? {
+    let cannot = (!missing.is_empty()).then(|| Lack::of_right(format!("svcd itself has no {missing}")));
+    if !keys.on("ambient-capabilities", ambient != 0, cannot.as_ref())? {
         isolation.ambient_capabilities &= kernel.permitted;
     }
     let keyring = isolation.keyring_mode != KeyringMode::Inherit;
-    if !keys.on("keyring-mode", keyring, kernel.no_keyrings.as_deref())? {
+    if !keys.on("keyring-mode", keyring, kernel.no_keyrings.as_ref())? {
         isolation.keyring_mode = KeyringMode::Inherit;
     }
     let foreign = isolation.personality.is_some_and(|its| seccomp::domain(its).is_none());
-    let cannot = foreign.then_some("this machine is of another architecture");
-    if !keys.on("personality", isolation.personality.is_some(), cannot)? {
+    let cannot = foreign.then(|| Lack::of_unit("this machine is of another architecture"));
+    if !keys.on("personality", isolation.personality.is_some(), cannot.as_ref())? {
         isolation.personality = None;
     }
     Ok(())
 }
 
 /// seccomp(2), landlock(7): whoever can gain privileges by an exec may not choose what that program is kept from.
-fn without_privileges(isolation: &Isolation, kernel: &Kernel) -> Option<&'static str> {
+fn without_privileges(isolation: &Isolation, kernel: &Kernel) -> Option<Lack> {
     let may = isolation.no_new_privileges || kernel.admin;
-    (!may).then_some("it takes CAP_SYS_ADMIN, or no-new-privileges")
+    (!may).then(|| Lack::of_right("it takes CAP_SYS_ADMIN, or no-new-privileges"))
 }
 
 /// Why there can be no filter of system calls.
-fn no_filter<'a>(isolation: &Isolation, kernel: &'a Kernel) -> Option<&'a str> {
-    let none = kernel.no_filters.as_deref();
+fn no_filter(isolation: &Isolation, kernel: &Kernel) -> Option<Lack> {
+    let none = kernel.no_filters.clone();
     none.or_else(|| without_privileges(isolation, kernel))
 }
 
 fn files(isolation: &mut Isolation, kernel: &Kernel, keys: &mut Keys<'_>) -> Result<(), Unenforceable> {
-    let cannot = kernel.no_landlock.or_else(|| without_privileges(isolation, kernel));
-    if !keys.on("landlock", isolation.landlock.is_some(), cannot)? {
+    let none = kernel.no_landlock.clone();
+    let cannot = none.or_else(|| without_privileges(isolation, kernel));
+    if !keys.on("landlock", isolation.landlock.is_some(), cannot.as_ref())? {
         isolation.landlock = None;
     }
     Ok(())
@@ -274,6 +277,7 @@ fn files(isolation: &mut Isolation, kernel: &Kernel, keys: &mut Keys<'_>) -> Res
 /// The keys that the filter holds.
 fn calls(isolation: &mut Isolation, kernel: &Kernel, keys: &mut Keys<'_>) -> Result<(), Unenforceable> {
     let cannot = no_filter(isolation, kernel);
+    let cannot = cannot.as_ref();
     if !keys.on("seccomp", isolation.seccomp != Seccomp::None, cannot)? {
         isolation.seccomp = Seccomp::None;
     }

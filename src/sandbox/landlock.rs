@@ -12,6 +12,7 @@ use landlock::{
 };
 use rustix::fs::{FileType, fstat};
 
+use super::probe::Lack;
 use super::report::StepFailed;
 use crate::unit::{Landlock, OptionalPath};
 
@@ -32,13 +33,16 @@ const LOADERS: [&str; 6] = [
 pub struct Rules(RulesetCreated);
 
 /// Why there can be no rules of ours; None: there can.
-pub fn refused() -> Option<&'static str> {
-    let guards = |abi| empty(abi).is_ok();
-    match (guards(ABI::V1), guards(GUARDED)) {
-        (_, true) => None,
-        (true, false) => Some("this kernel's Landlock does not guard files from being cut off: it is older than 6.2"),
-        (false, false) => Some("this kernel has no Landlock, or svcd may not use it"),
-    }
+pub fn refused() -> Option<Lack> {
+    let error = empty(GUARDED).err()?;
+    let cause = match empty(ABI::V1) {
+        Ok(_) => "this kernel's Landlock does not guard files from being cut off: it is older than 6.2",
+        Err(_) => "this kernel has no Landlock, or svcd may not use it",
+    };
+    Some(Lack {
+        cause: cause.into(),
+        errno: errno(&*error),
+    })
 }
 
 fn empty(abi: ABI) -> Result<RulesetCreated, Box<dyn Error>> {

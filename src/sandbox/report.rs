@@ -96,7 +96,8 @@ pub fn exit_code(step: &str) -> u8 {
 }
 
 fn is_of_cgroup(step: &str) -> bool {
-    step.split(' ').next() == Some("cgroup") || crate::unit::keys::find("resources", step).is_some()
+    // Alone, it is the key of the namespace.
+    step.starts_with("cgroup ") || crate::unit::keys::find("resources", step).is_some()
 }
 
 impl fmt::Display for StepFailed {

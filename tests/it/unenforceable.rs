@@ -1,285 +1,168 @@
 //! Keys on a machine that cannot hold them: the start is refused with the key and the cause, and with `best-effort` it
 //! goes on and status says what was skipped. The machine is made so by running svcd as a service of another svcd, which
-//! takes system calls or capabilities from it.
+//! takes something from it; what it takes, and from which keys, is the table of [`lacks`].
 
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
-use serde_json::Value;
+use svc::unit::keys::{self, Built};
 
-use super::harness::{Done, Plan, SLEEPER, Svcd, binary, svc_at};
-use super::machine::{eventually, is_root, skip};
+use super::harness::SLEEPER;
+use super::machine::{hierarchies, is_root, skip};
+use inner::Inner;
+use lacks::{Before, Case, Lack, PURE};
 
-/// An svcd within an svcd.
-struct Inner {
-    socket: PathBuf,
-    outer: Svcd,
-}
+mod inner;
+mod lacks;
 
-impl Inner {
-    /// With these units, and these keys of `[isolation]` between it and the machine.
-    fn start(taken: &str, units: &[(String, String)]) -> Self {
-        let plan = Plan::new();
-        let name = plan.dir().file_name().unwrap().to_str().unwrap().to_owned();
-        let place = plan.dir().join("inner");
-        std::fs::create_dir_all(place.join("units")).unwrap();
-        for (name, text) in units {
-            std::fs::write(place.join(format!("units/{name}.toml")), text).unwrap();
-        }
-        let flag = |flag: &str, folder: &str| format!("\"--{flag}\", \"{}\"", place.join(folder).display());
-        let words = [
-            format!("\"{}\"", binary("svcd").display()),
-            flag("units", "units"),
-            flag("runtime-dir", "run"),
-            flag("state-dir", "state"),
-            flag("log-dir", "log"),
-            format!("\"--cgroup\", \"{name}-inner\""),
-        ];
-        let unit = format!(
-            "[service]\nexec-start = [{}]\nkill-mode = \"mixed\"\n[isolation]\nprofile = \"none\"\n{taken}\n",
-            words.join(", ")
-        );
-        let outer = plan.unit("inner", &unit).start();
-        outer.ok(&["start", "inner"]);
-        let socket = place.join("run/control.sock");
-        eventually("the inner svcd answers", || UnixStream::connect(&socket).is_ok());
-        Self { socket, outer }
-    }
-
-    fn svc(&self, arguments: &[&str]) -> Done {
-        svc_at(&self.socket, arguments)
-    }
-
-    fn status(&self, unit: &str) -> Value {
-        let done = self.svc(&["--json", "status", unit]);
-        serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {}{}", done.out, done.err))
-    }
-}
-
-/// Holds the rule for keys of `[isolation]` that a machine cannot enforce: key, value, exit code of the failed step.
-fn are_refused(taken: &str, cause: &str, keys: &[(&str, &str, i64)]) {
-    let unit = |key: &str, value: &str, more: &str| {
-        let once = "[restart]\npolicy = \"no\"\n";
-        format!("{SLEEPER}{once}[isolation]\nprofile = \"none\"\n{key} = {value}\n{more}")
+/// A test for each lack, and all of them for [`every_key_has_its_case`].
+macro_rules! tests {
+    ($($name:ident: $lack:ident,)*) => {
+        $(#[test] fn $name() { holds(stringify!($name), &lacks::$lack); })*
+        const TESTED: &[&Lack] = &[$(&lacks::$lack),*];
     };
+}
+
+tests! {
+    without_filters: FILTERS,
+    without_landlock: LANDLOCK,
+    without_keyrings: KEYRINGS,
+    without_the_right_to_keyrings: RIGHT_TO_KEYRINGS,
+    without_capabilities: CAPABILITIES,
+    without_the_right_to_ids: RIGHT_TO_IDS,
+    without_ids: IDS,
+    without_rights: RIGHTS,
+    without_namespaces: NAMESPACES,
+    without_mount_calls: MOUNT_CALLS,
+    without_the_right_to_mount_calls: RIGHT_TO_MOUNT_CALLS,
+    without_other_keys: OTHER_KEYS,
+    without_another_machine: MACHINE,
+    without_cgroups_to_write: CGROUPS_TO_WRITE,
+    without_cgroups: CGROUPS,
+}
+
+/// A key that is added to these tables needs a lack that takes it, or a reason why nothing does. What is not built yet is
+/// refused by every machine.
+#[test]
+fn every_key_has_its_case() {
+    let of_tables = |row: &&keys::Key| ["isolation", "resources", "[mount]", "network"].contains(&row.table);
+    let built = |row: &&keys::Key| !matches!(row.built, Built::Not(_));
+    let rows = keys::all().filter(of_tables).filter(built);
+    let wanted: BTreeSet<(&str, &str)> = rows.map(|row| (row.table, row.name)).collect();
+    let tested = TESTED.iter().flat_map(|lack| lack.keys).copied().flatten();
+    let tested: BTreeSet<_> = tested.map(|(table, key, ..)| (*table, *key)).collect();
+    let pure: BTreeSet<_> = PURE.iter().map(|(table, key, _)| (*table, *key)).collect();
+    let both: Vec<_> = tested.intersection(&pure).collect();
+    assert!(both.is_empty(), "cannot be refused, and is: {both:?}");
+    let all: BTreeSet<_> = tested.union(&pure).copied().collect();
+    let missing: Vec<_> = wanted.difference(&all).collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+    let unknown: Vec<_> = all.difference(&wanted).collect();
+    assert!(unknown.is_empty(), "a case for what is no key: {unknown:?}");
+}
+
+/// Holds the rule for all keys of a lack.
+fn holds(test: &str, lack: &Lack) {
+    if !is_root() {
+        return skip(test, "it takes root to take something from svcd");
+    }
+    let cases: Vec<&Case> = lack.keys.iter().copied().flatten().collect();
     let mut units = Vec::new();
-    for (key, value, _) in keys {
-        units.push((format!("must-{key}"), unit(key, value, "")));
-        units.push((
-            format!("may-{key}"),
-            unit(key, value, &format!("best-effort = [\"{key}\"]\n")),
-        ));
+    for case in &cases {
+        let best = [lack.beside, &[key_of(case)]].concat();
+        units.push((format!("must-{}", case.1), unit(case, lack.beside)));
+        units.push((format!("may-{}", case.1), unit(case, &best)));
     }
-    let inner = Inner::start(taken, &units);
-    for (key, _, code) in keys {
-        let must = format!("must-{key}");
-        let done = inner.svc(&["start", &must]);
-        assert_eq!(done.code, 78, "{key}: {}\n{}", done.err, inner.outer.said());
-        assert!(
-            done.err.contains(key) && done.err.contains(cause),
-            "{key}: {}",
-            done.err
-        );
-        let status = inner.status(&must);
-        assert_eq!(
-            (&status["failed-step"], &status["step-exit-code"]),
-            (&(*key).into(), &(*code).into()),
-            "{status:#}"
-        );
-        assert!(status["main-pid"].is_null(), "{status:#}");
-        let may = format!("may-{key}");
-        let done = inner.svc(&["start", &may]);
-        assert_eq!(done.code, 0, "{key}: {}", done.err);
-        let status = inner.status(&may);
-        let told = status["isolation"][key].as_str().unwrap_or_default().to_owned();
-        assert!(
-            told.starts_with("skipped: ") && told.contains(cause),
-            "{key}: {status:#}"
-        );
-        assert_eq!(status["state"], "running");
+    let inner = Inner::start(lack.taken, &before(lack.before), &units);
+    for case in cases {
+        let must = format!("must-{}", case.1);
+        let cause = is_refused(&inner, &must, case, lack);
+        let may = format!("may-{}", case.1);
+        if case.0 == "[mount]" {
+            is_refused(&inner, &may, case, lack);
+        } else {
+            is_skipped(&inner, &may, case.1, cause);
+        }
     }
 }
 
-#[test]
-fn keys_of_the_filter_without_filters() {
-    if !is_root() {
-        return skip(
-            "keys_of_the_filter_without_filters",
-            "a filter without no-new-privileges takes CAP_SYS_ADMIN",
-        );
-    }
-    let keys = [
-        ("seccomp", "\"default\"", 228),
-        ("restrict-namespaces", "true", 228),
-        ("lock-personality", "true", 228),
-        ("memory-deny-write-execute", "true", 228),
-        ("restrict-realtime", "true", 228),
-        ("restrict-suid-sgid", "true", 228),
-        ("restrict-address-families", "[\"AF_UNIX\"]", 232),
-        ("system-call-architectures", "[\"native\"]", 228),
-        ("protect-clock", "true", 228),
-        ("protect-kernel-modules", "true\nmount = true", 226),
-        ("protect-kernel-logs", "true\nmount = true", 226),
-        ("protect-hostname", "true\nmount = true", 226),
-    ];
-    let taken = "seccomp = { deny = [\"seccomp\"], errno = \"ENOSYS\" }";
-    are_refused(taken, "this kernel has no system-call filter: ENOSYS", &keys);
-}
-
-#[test]
-fn landlock_without_landlock() {
-    if !is_root() {
-        return skip(
-            "landlock_without_landlock",
-            "a filter without no-new-privileges takes CAP_SYS_ADMIN",
-        );
-    }
-    let taken = "seccomp = { deny = [\"landlock_create_ruleset\"], errno = \"ENOSYS\" }";
-    let keys = [("landlock", "{ read-only = [\"/\"] }", 226)];
-    are_refused(taken, "this kernel has no Landlock", &keys);
-}
-
-#[test]
-fn keyrings_without_keyrings() {
-    if !is_root() {
-        return skip(
-            "keyrings_without_keyrings",
-            "a filter without no-new-privileges takes CAP_SYS_ADMIN",
-        );
-    }
-    for (errno, cause) in [
-        ("ENOSYS", "this kernel has no keyring: ENOSYS"),
-        ("EPERM", "svcd may use no keyring: EPERM"),
-    ] {
-        let taken = format!("seccomp = {{ deny = [\"keyctl\"], errno = \"{errno}\" }}");
-        are_refused(&taken, cause, &[("keyring-mode", "\"private\"", 237)]);
+fn before(what: Before) -> String {
+    match what {
+        Before::Nothing => String::new(),
+        Before::Run(commands) => commands.to_owned(),
+        Before::ForEachHierarchy(commands) => {
+            let places = hierarchies().into_iter().map(|(_, at)| at.display().to_string());
+            places.map(|at| commands.replace("AT", &at)).collect()
+        }
     }
 }
 
-#[test]
-fn capabilities_that_svcd_has_not() {
-    if !is_root() {
-        return skip(
-            "capabilities_that_svcd_has_not",
-            "it takes capabilities to take some away",
-        );
+/// A service that asks for the key and for nothing else. Its devices are its own matter, not the profile's.
+fn unit((table, key, value, _): &Case, best: &[&str]) -> String {
+    let best: Vec<String> = best.iter().map(|key| format!("\"{key}\"")).collect();
+    let more = format!("best-effort = [{}]\n", best.join(", "));
+    let once = "[restart]\npolicy = \"no\"\n";
+    let isolation = "[isolation]\nprofile = \"none\"\n";
+    let (table, mount) = match *table {
+        "isolation" => (String::new(), ""),
+        "[mount]" => ("[[mount]]\n".to_owned(), "mount = true\n"),
+        table => (format!("[{table}]\n"), ""),
+    };
+    match table.as_str() {
+        "" => format!("{SLEEPER}{once}{isolation}{key} = {value}\n{more}"),
+        table => format!("{SLEEPER}{once}{isolation}{mount}{more}{table}{key} = {value}\n"),
     }
-    let few = "capabilities = [\"CAP_SYS_ADMIN\", \"CAP_DAC_OVERRIDE\", \"CAP_KILL\", \"CAP_SETUID\", \"CAP_SETGID\"]";
-    are_refused(few, "it takes CAP_SETPCAP", &[("capabilities", "[\"CAP_KILL\"]", 218)]);
-    if std::path::Path::new("/proc/self/ns/time").exists() {
-        are_refused(few, "it takes CAP_SYS_TIME", &[("time", "{ boottime = \"1d\" }", 226)]);
-    }
-    let keys = [("ambient-capabilities", "[\"CAP_SYS_TIME\"]", 218)];
-    are_refused(few, "svcd itself has no CAP_SYS_TIME", &keys);
+}
+
+/// The key that a refusal names.
+fn key_of((table, key, ..): &Case) -> &'static str {
+    if *table == "[mount]" { "mount" } else { key }
+}
+
+/// Gives the cause that was told.
+fn is_refused(inner: &Inner, unit: &str, case: &Case, lack: &Lack) -> &'static str {
+    let key = key_of(case);
+    let done = inner.svc(&["start", unit]);
+    assert_eq!(done.code, 78, "{unit}: {}\n{}", done.err, inner.outer.said());
+    let told = lack.causes.iter().find(|(cause, _)| done.err.contains(cause));
+    let (cause, errno) = *told.unwrap_or_else(|| panic!("{unit}: another cause: {}", done.err));
+    assert!(done.err.contains(key), "{unit}: {}", done.err);
+    let status = inner.status(unit);
+    assert_eq!(
+        (&status["failed-step"], &status["step-exit-code"]),
+        (&key.into(), &case.3.into()),
+        "{status:#}"
+    );
+    let expected = (!errno.is_empty()).then_some(errno);
+    assert_eq!(status["errno"].as_str(), expected, "{status:#}");
+    assert!(
+        status["main-pid"].is_null() && status["exit-code"].is_null(),
+        "{status:#}"
+    );
+    cause
+}
+
+fn is_skipped(inner: &Inner, unit: &str, key: &str, cause: &str) {
+    let done = inner.svc(&["start", unit]);
+    assert_eq!(done.code, 0, "{unit}: {}", done.err);
+    let status = inner.status(unit);
+    let told = status["isolation"][key].as_str().unwrap_or_default().to_owned();
+    assert!(
+        told.starts_with("skipped: ") && told.contains(cause),
+        "{unit}: {status:#}"
+    );
+    assert_eq!(status["state"], "running");
 }
 
 #[test]
-fn user_namespaces_without_capabilities() {
+fn a_root_of_its_own_without_mount_calls() {
     if !is_root() {
-        return skip(
-            "user_namespaces_without_capabilities",
-            "it takes capabilities to take some away",
-        );
-    }
-    let few = "capabilities = [\"CAP_SYS_ADMIN\", \"CAP_DAC_OVERRIDE\", \"CAP_KILL\"]";
-    are_refused(few, "it takes CAP_SETGID, CAP_SETUID", &[("user", "\"auto\"", 217)]);
-    let few = "capabilities = [\"CAP_SYS_ADMIN\", \"CAP_DAC_OVERRIDE\", \"CAP_KILL\", \"CAP_SETUID\", \"CAP_SETGID\"]";
-    are_refused(few, "it takes CAP_SETFCAP", &[("user", "\"identity\"", 217)]);
-    let without = "capabilities = [\"CAP_DAC_OVERRIDE\", \"CAP_KILL\", \"CAP_SETUID\", \"CAP_SETGID\"]";
-    are_refused(without, "it takes CAP_SYS_ADMIN", &[("user", "\"auto\"", 217)]);
-    let ours = "user = \"0:0:65536\"";
-    let cause = "svcd itself runs in a user namespace that has not all of the ids";
-    are_refused(ours, cause, &[("user", "\"auto\"", 217)]);
-}
-
-#[test]
-fn keys_of_the_view_without_mounts() {
-    if !is_root() {
-        return skip(
-            "keys_of_the_view_without_mounts",
-            "a filter without no-new-privileges takes CAP_SYS_ADMIN",
-        );
-    }
-    let list = "[\"/usr\"]\nmount = true";
-    let keys = [
-        ("private-tmp", "true\nmount = true", 226),
-        ("private-devices", "true\nmount = true", 226),
-        ("protect-system", "true\nmount = true", 226),
-        ("protect-kernel-tunables", "true\nmount = true", 226),
-        ("protect-home", "true\nmount = true", 226),
-        ("protect-kernel-modules", "true\nmount = true", 226),
-        ("protect-kernel-logs", "true\nmount = true", 226),
-        ("protect-control-groups", "true\nmount = true", 226),
-        ("protect-hostname", "true\nmount = true", 226),
-        ("protect-proc", "\"invisible\"\nmount = true", 226),
-        ("read-only-paths", list, 226),
-        ("read-write-paths", list, 226),
-        ("inaccessible-paths", "[\"/usr/share\"]\nmount = true", 226),
-        ("exec-paths", list, 226),
-        ("no-exec-paths", "[\"/boot\"]\nmount = true", 226),
-    ];
-    let taken = "seccomp = { deny = [\"mount_setattr\"], errno = \"ENOSYS\" }";
-    are_refused(taken, "this kernel has no mount_setattr(2): ENOSYS", &keys);
-}
-
-/// These say what the service is about, so that there is no start without them.
-#[test]
-fn roots_and_mounts_without_mounts() {
-    if !is_root() {
-        return skip(
-            "roots_and_mounts_without_mounts",
-            "a filter without no-new-privileges takes CAP_SYS_ADMIN",
-        );
+        return skip("a_root_of_its_own_without_mount_calls", "it takes CAP_SYS_ADMIN");
     }
     let best = "[isolation]\nprofile = \"none\"\nmount = true\nbest-effort = [\"mount\"]\n";
-    let table = [
-        ("mount", "[[mount]]\ntarget = \"/srv\"\ntype = \"tmpfs\"\n"),
-        ("root", "[root]\npath = \"/srv\"\n"),
-    ];
-    let units = table.map(|(name, text)| (name.to_owned(), format!("{SLEEPER}{best}{text}")));
-    let taken = "seccomp = { deny = [\"open_tree\"], errno = \"EPERM\" }";
-    let inner = Inner::start(taken, &units);
-    for (name, _) in table {
-        let done = inner.svc(&["start", name]);
-        assert_eq!(done.code, 78, "{name}: {}", done.err);
-        assert!(
-            done.err.contains(name) && done.err.contains("svcd may use no open_tree(2): EPERM"),
-            "{}",
-            done.err
-        );
-        assert!(inner.status(name)["main-pid"].is_null());
-    }
-}
-
-/// A filter, and rules for files, may be given by whoever cannot gain privileges, or by CAP_SYS_ADMIN.
-const WITHOUT_SYS_ADMIN: &str = "capabilities = [\"CAP_DAC_OVERRIDE\", \"CAP_KILL\", \"CAP_SETUID\", \"CAP_SETGID\"]";
-
-#[test]
-fn filters_without_privileges() {
-    if !is_root() {
-        return skip("filters_without_privileges", "it takes capabilities to take some away");
-    }
-    let keys = [("seccomp", "\"default\"", 228)];
-    are_refused(WITHOUT_SYS_ADMIN, "it takes CAP_SYS_ADMIN, or no-new-privileges", &keys);
-}
-
-#[test]
-fn landlock_without_privileges() {
-    if !is_root() || !guards_files() {
-        return skip(
-            "landlock_without_privileges",
-            "not root, or a kernel older than 6.2, whose Landlock is refused before it comes to privileges",
-        );
-    }
-    let keys = [("landlock", "{ read-only = [\"/\"] }", 226)];
-    are_refused(WITHOUT_SYS_ADMIN, "it takes CAP_SYS_ADMIN, or no-new-privileges", &keys);
-}
-
-/// True on a kernel from 6.2 on, whose Landlock is what svcd takes for one.
-fn guards_files() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 2)
+    let units = [("root".to_owned(), format!("{SLEEPER}{best}[root]\npath = \"/srv\"\n"))];
+    let lack = &lacks::RIGHT_TO_MOUNT_CALLS;
+    let inner = Inner::start(lack.taken, "", &units);
+    is_refused(&inner, "root", &("root", "root", "", 226), lack);
 }
 
 #[test]
@@ -287,10 +170,9 @@ fn a_profile_is_refused_as_its_keys_are() {
     if !is_root() {
         return skip("a_profile_is_refused_as_its_keys_are", "it takes CAP_SYS_ADMIN");
     }
-    let taken = "seccomp = { deny = [\"keyctl\"], errno = \"ENOSYS\" }";
     let best = format!("{SLEEPER}[isolation]\nbest-effort = [\"keyring-mode\"]\n");
     let units = [("standard".to_owned(), SLEEPER.to_owned()), ("best".to_owned(), best)];
-    let inner = Inner::start(taken, &units);
+    let inner = Inner::start(lacks::KEYRINGS.taken, "", &units);
     let done = inner.svc(&["start", "standard"]);
     assert_eq!(done.code, 78, "{}", done.err);
     assert!(done.err.contains("keyring-mode"), "{}", done.err);
