@@ -8,6 +8,7 @@ use std::rc::Rc;
 use rustix::fs::OFlags;
 
 use super::Tree;
+use super::delegate::{self, Delegated};
 use super::dir::gone;
 use super::group::{Group, names_of, path_of};
 use super::layout::Version;
@@ -39,6 +40,9 @@ pub fn adopt(
         if let Some(known) = places.get_mut(number) {
             *known = Some(place);
         }
+        if resources.delegate {
+            group.delegated.extend(Delegated::of(hierarchy, &group.below, &dir)?);
+        }
         if hierarchy.version == Version::V1 {
             group.joins.push(dir.file("tasks", OFlags::WRONLY)?);
         }
@@ -52,6 +56,9 @@ pub fn adopt(
         for limit in limits::limits(resources) {
             hold(tree, &mut group, &places, level, limit);
         }
+    }
+    if !group.delegated.is_empty() {
+        group.tell(delegate::KEY, Enforcement::Enforced);
     }
     Ok(group)
 }

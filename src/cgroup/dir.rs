@@ -114,6 +114,18 @@ impl Dir {
         Ok(names)
     }
 
+    /// Names of the files in here.
+    pub fn files(&self) -> io::Result<Vec<CString>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.0)? {
+            let entry = entry?;
+            if entry.file_type() == FileType::RegularFile {
+                names.push(entry.file_name().to_owned());
+            }
+        }
+        Ok(names)
+    }
+
     /// Calls `visit` for this directory and for all below it, upper ones first. A service may nest as deep as it likes:
     /// this takes one descriptor and no recursion.
     pub fn walk(&self, mut visit: impl FnMut(&Self) -> io::Result<()>) -> io::Result<()> {

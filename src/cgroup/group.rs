@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use rustix::fs::OFlags;
 
+use super::delegate::Delegated;
 use super::dir::{Dir, busy, gone};
 use super::hierarchy::Hierarchy;
 use super::layout::Version;
@@ -28,6 +29,8 @@ pub struct Group {
     /// Who belongs to the unit: the place, and its open directory. None where there are no groups.
     member: Option<(usize, Rc<Dir>)>,
     pub(super) joins: Vec<OwnedFd>,
+    /// What of it is the service's.
+    pub(super) delegated: Vec<Delegated>,
     pub(super) enforcement: Vec<(Box<str>, Enforcement)>,
     /// The limits that are in force, of the unit and of its slices.
     pub(super) held: Vec<Held>,
@@ -74,6 +77,7 @@ impl Group {
             places: Vec::new(),
             member: None,
             joins: Vec::new(),
+            delegated: Vec::new(),
             enforcement: Vec::new(),
             held: Vec::new(),
             best_effort: best_effort.into(),
@@ -170,6 +174,23 @@ impl Group {
         }
     }
 
+    /// The same for a command that is not the main one: of a group whose service manages it, a group below.
+    pub fn clone_beside(&self) -> Option<BorrowedFd<'_>> {
+        let leaf = self.delegated.iter().find_map(Delegated::leaf);
+        leaf.or_else(|| self.clone_into())
+    }
+
+    /// A file to which whoever was cloned by [`Group::clone_into`] writes `0` to be where [`Group::clone_beside`] is. None:
+    /// that is the same.
+    pub fn step_beside(&self) -> Option<BorrowedFd<'_>> {
+        self.delegated.iter().find_map(Delegated::leaf_procs)
+    }
+
+    /// What of the group its service manages, for each hierarchy.
+    pub fn delegated(&self) -> &[Delegated] {
+        &self.delegated
+    }
+
     /// The v1 `tasks` files that each new process of the unit writes `0` to, single-threaded, before its exec. Only of
     /// controllers that hold a limit of the unit or of a slice above it; on pure v1 also of the one that keeps members.
     pub fn join_files(&self) -> &[OwnedFd] {
@@ -246,6 +267,8 @@ impl Group {
             (Version::V2, dir) => v2::kill(dir),
             (Version::V1, dir) => v1::kill(dir),
         };
+        // Frozen by a freezer of v1, a process does not even die.
+        self.delegated.iter().for_each(Delegated::thaw);
         match outcome {
             Err(error) if gone(&error) => Ok(()),
             done => done,

@@ -1,8 +1,9 @@
 //! One mounted hierarchy that we may use, and our place in it.
 
 use std::cell::RefCell;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -21,6 +22,8 @@ pub struct Hierarchy {
     pub home: Dir,
     /// Its path, for people.
     pub home_path: PathBuf,
+    /// Where the hierarchy is mounted.
+    pub mount: PathBuf,
     /// The base below `home`: one name, or a few.
     base: Vec<CString>,
     open_base: RefCell<Option<Rc<Dir>>>,
@@ -51,6 +54,7 @@ impl Hierarchy {
                         controllers,
                         home,
                         home_path: path,
+                        mount: mounted.at.clone(),
                         base: base.to_vec(),
                         open_base: RefCell::default(),
                         handed_down: RefCell::default(),
@@ -60,6 +64,13 @@ impl Hierarchy {
             }
         }
         Err(last)
+    }
+
+    /// The path of a group below the base.
+    pub fn path_below(&self, below: &CStr) -> PathBuf {
+        let names = self.base.iter().map(|name| name.as_bytes()).chain([below.to_bytes()]);
+        let paths = names.map(OsStr::from_bytes);
+        paths.fold(self.home_path.clone(), |path, name| path.join(name))
     }
 
     /// True where it has the controller, which is named as v2 names it.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rustix::fs::OFlags;
 
+use super::delegate::{self, Delegated};
 use super::dir::{Dir, gone};
 use super::group::{Group, names_of};
 use super::hierarchy::Hierarchy;
@@ -29,6 +30,7 @@ pub fn make(
         names,
         wants: Vec::new(),
         best_effort,
+        delegates: resources.delegate,
     };
     let all = slices.iter().map(|(_, resources)| *resources).chain([resources]);
     for (level, resources) in all.enumerate() {
@@ -36,7 +38,7 @@ pub fn make(
             making.assign(level, limit)?;
         }
     }
-    match making.build() {
+    match making.build().and_then(|()| making.delegate()) {
         Ok(()) => Ok(making.group),
         Err(why) => {
             // What could be made is taken away again; a rest that cannot be is found by the next start.
@@ -61,6 +63,8 @@ struct Making<'a> {
     wants: Vec<Want>,
     best_effort: &'a [Box<str>],
     group: Group,
+    /// The service manages the groups below its own.
+    delegates: bool,
 }
 
 impl Making<'_> {
@@ -110,6 +114,22 @@ impl Making<'_> {
         Err(why.stops(limit.key()))
     }
 
+    /// What the service manages itself was noted with each hierarchy: where that is none, there is nothing to manage.
+    fn delegate(&mut self) -> Result<(), Unenforceable> {
+        if !self.delegates {
+            return Ok(());
+        }
+        let Some(why) = delegate::refused(self.tree) else {
+            self.group.tell(delegate::KEY, Enforcement::Enforced);
+            return Ok(());
+        };
+        if self.best_effort.iter().any(|key| &**key == delegate::KEY) {
+            self.group.tell(delegate::KEY, Enforcement::Skipped(why.cause));
+            return Ok(());
+        }
+        Err(why.stops(delegate::KEY))
+    }
+
     /// All limits of a hierarchy, or of one of its controllers, that cannot be had.
     fn give_up_all(&mut self, hierarchy: usize, controller: Option<&str>, why: &Failure) -> Result<(), Unenforceable> {
         let hit = |w: &Want| w.hierarchy == hierarchy && controller.is_none_or(|c| w.limit.controller() == c);
@@ -124,6 +144,9 @@ impl Making<'_> {
         let mut order: Vec<usize> = self.tree.membership.into_iter().collect();
         order.extend(self.wants.iter().map(|want| want.hierarchy));
         order.extend(self.counters_on_v1());
+        let given =
+            |number: &usize| self.delegates && self.hierarchy(*number).is_some_and(|h| delegate::may_be_given(h));
+        order.extend((0..self.tree.hierarchies.len()).filter(given));
         let mut seen = Vec::new();
         for hierarchy in order {
             if !seen.contains(&hierarchy) {
@@ -203,6 +226,10 @@ impl Making<'_> {
             let tasks = dir.file("tasks", OFlags::WRONLY).map_err(call("open tasks"))?;
             self.group.joins.push(tasks);
         }
+        if self.delegates {
+            let delegated = Delegated::of(hierarchy, &self.group.below, &dir).map_err(call("delegate"))?;
+            self.group.delegated.extend(delegated);
+        }
         if member {
             self.group.be_member(place, dir);
         }
@@ -216,6 +243,9 @@ impl Making<'_> {
             let wanted = self.wants.iter().filter(|want| want.hierarchy == number);
             names.extend(wanted.map(|want| want.limit.controller()));
             names.extend(["memory", "pids", "io"]);
+            if self.delegates {
+                names.extend(["cpu", "cpuset", "hugetlb", "misc", "rdma"]);
+            }
             names.retain(|name| hierarchy.has(name));
             names.sort_unstable();
             names.dedup();

@@ -19,6 +19,7 @@ mod adopt;
 mod assembler;
 mod block;
 mod change;
+mod delegate;
 mod devices;
 mod dir;
 mod group;
@@ -41,6 +42,7 @@ mod v2;
 mod tests;
 
 pub use change::Joining;
+pub use delegate::Delegated;
 pub use group::Group;
 pub use oom::OomWatch;
 pub use usage::{Throttled, Usage};

@@ -1,6 +1,7 @@
 //! What this machine lets us limit: for `svc doctor`, and for `svc check` before anything starts.
 
 use super::Tree;
+use super::delegate;
 use super::hierarchy::Hierarchy;
 use super::layout::Version;
 use super::limits;
@@ -149,6 +150,9 @@ impl Tree {
                 });
             found.err().map(|why| why.stops(limit.key()))
         };
-        limits::limits(resources).into_iter().filter_map(problem).collect()
+        let delegate = delegate::refused(self).filter(|_| resources.delegate);
+        let delegate = delegate.map(|why| why.stops(delegate::KEY));
+        let limits = limits::limits(resources).into_iter().filter_map(problem);
+        limits.chain(delegate).collect()
     }
 }

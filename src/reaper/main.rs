@@ -2,6 +2,9 @@
 //!
 //! A program of its own, executed from a sealed memfd, so that no byte of svcd can be reached from within a service
 //! (CVE-2019-5736). It has no libc and allocates nothing. svcd ends it with SIGKILL.
+//!
+//! It has no capabilities: it needs none, and a service that manages its own cgroups could not hand `cpuset` down there
+//! otherwise, since until Linux 6.6 that takes as much power as each process has whose CPUs it could change.
 #![no_std]
 #![no_main]
 
@@ -10,6 +13,7 @@ use core::arch::{asm, global_asm};
 /// System calls by number: unistd.h of each architecture.
 #[cfg(target_arch = "x86_64")]
 mod number {
+    pub const CAPSET: usize = 126;
     pub const CLOSE_RANGE: usize = 436;
     pub const PRCTL: usize = 157;
     pub const SIGPROCMASK: usize = 14;
@@ -18,6 +22,7 @@ mod number {
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
+    pub const CAPSET: usize = 91;
     pub const CLOSE_RANGE: usize = 436;
     pub const PRCTL: usize = 167;
     pub const SIGPROCMASK: usize = 135;
@@ -33,6 +38,9 @@ const WALL: usize = 0x4000_0000;
 /// SIGCHLD is 17: bit 16 of the kernel's signal set, which is 8 bytes long.
 const CHILD_SIGNAL: u64 = 1 << 16;
 const SET_BYTES: usize = 8;
+/// What capset(2) takes: its version 3, and this process; the effective, permitted and inheritable set in two halves.
+const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
+const NO_CAPABILITIES: [u32; 6] = [0; 6];
 
 // The kernel starts a program with the stack pointer at argc, 16-byte aligned; a function expects a return address
 // below that, which `call` (x86_64) pushes.
@@ -44,12 +52,14 @@ global_asm!(".globl _start", "_start:", "mov x29, #0", "bl {main}", main = sym m
 extern "C" fn main() -> ! {
     let all = u64::MAX;
     let name = b"svc-reaper\0";
+    let (header, none) = (CAPABILITY_HEADER, NO_CAPABILITIES);
     // SAFETY: each call takes numbers, or the address and length of a value that is alive until it returns.
     unsafe {
         call(number::SIGPROCMASK, [SIG_SETMASK, &raw const all as usize, 0, SET_BYTES]);
         call(number::CLOSE_RANGE, [0, u32::MAX as usize, 0, 0]);
         call(number::PRCTL, [PR_SET_NAME, name.as_ptr() as usize, 0, 0]);
         call(number::PRCTL, [PR_SET_DUMPABLE, 0, 0, 0]);
+        call(number::CAPSET, [&raw const header as usize, &raw const none as usize, 0, 0]);
     }
     loop {
         reap();

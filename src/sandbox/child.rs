@@ -13,12 +13,13 @@ use rustix::fs::Mode;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::environment::{self, Variables};
+use super::groups::OwnGroup;
 use super::identity::{self, Person};
 use super::report::{self, StepFailed};
 use super::seccomp::Program;
 use super::setup::{Setup, Step};
 use super::user_namespace::{self, Users};
-use super::{capabilities, clocks, directories, elsewhere, landlock, scheduling, terminal, view};
+use super::{capabilities, clocks, directories, elsewhere, groups, landlock, scheduling, terminal, view};
 use crate::sys::child::exit;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
@@ -109,6 +110,7 @@ impl Performer {
             Step::View(mounts) => view::make(mounts, self.users.as_ref()),
             Step::Access(rules) => view::hold(rules),
             Step::OwnDirectories(user, group) => self.own_directories(user.as_ref(), group.as_ref()),
+            Step::OwnGroups(its, user, group) => self.own_groups(its, user.as_ref(), group.as_ref()),
             Step::Streams(streams) => streams.set(self.terminal.as_ref()),
             Step::Scheduling(wanted) => scheduling::set(wanted),
             Step::OomScore(score) => scheduling::set_oom_score(*score),
@@ -159,6 +161,16 @@ impl Performer {
     fn own_directories(&mut self, user: Option<&Account>, group: Option<&Account>) -> Result<(), StepFailed> {
         let ids = user_namespace::outside(self.users.as_ref(), identity::ids(user, group)?)?;
         directories::own(&std::mem::take(&mut self.made), ids)
+    }
+
+    fn own_groups(
+        &self,
+        its: &[OwnGroup<'_>],
+        user: Option<&Account>,
+        group: Option<&Account>,
+    ) -> Result<(), StepFailed> {
+        let ids = user_namespace::outside(self.users.as_ref(), identity::ids(user, group)?)?;
+        groups::own(its, ids)
     }
 
     fn open_terminal(&mut self, path: &Path, take: bool) -> Result<(), StepFailed> {

@@ -11,6 +11,7 @@ mod decide;
 mod directories;
 mod elsewhere;
 mod environment;
+mod groups;
 mod identity;
 mod job;
 mod join;
@@ -37,6 +38,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 pub use child::{Child, start};
 pub use decide::{Sandbox, Sandboxes};
 pub use directories::{Roots, remove as remove_directories};
+pub use groups::OwnGroup;
 pub use job::start_job;
 pub use join::{Join, Joined};
 pub use probe::Kernel;
@@ -63,6 +65,10 @@ pub struct Context<'a> {
     pub joined: Vec<Joined<'a>>,
     /// v1 `tasks` files, open for writing: the child joins by writing `0` to each.
     pub join_files: &'a [BorrowedFd<'a>],
+    /// The groups that it manages itself.
+    pub own_groups: Vec<OwnGroup<'a>>,
+    /// `cgroup.procs` of the group that its holder moves to once the cgroup namespace is made: `0` is written to it.
+    pub step_beside: Option<BorrowedFd<'a>>,
     /// It is on the way up: what comes after that has no terminal to read from; systemd.exec(5), `StandardInput=`.
     pub reads_input: bool,
     /// The write end of the unit's log pipe.

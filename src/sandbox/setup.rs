@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::Context;
 use super::decide::Sandbox;
 use super::directories::{self, Directory};
+use super::groups::OwnGroup;
 use super::identity::Person;
 use super::join::{Joined, NEWIPC, NEWNET, NEWPID};
 use super::seccomp::{self, Program};
@@ -58,6 +59,8 @@ pub(super) enum Step<'a> {
     View(Vec<Mount>),
     /// Makes those directories its user's, who is looked up in its own root.
     OwnDirectories(Option<Account>, Option<Account>),
+    /// Makes the groups that it manages its user's, who is looked up likewise.
+    OwnGroups(Vec<OwnGroup<'a>>, Option<Account>, Option<Account>),
     /// What of all that it can write, execute, reach.
     Access(Vec<Rule>),
     Streams(Streams<'a>),
@@ -163,6 +166,8 @@ pub fn holder<'a>(context: &Context<'a>) -> Setup<'a> {
     let mut steps = vec![Step::JoinCgroups(context.join_files.to_vec())];
     steps.push(Step::Session);
     namespace_steps(context, &mut steps);
+    // The root of the cgroup namespace is the group that it was made in, which the service may want to be without processes.
+    steps.extend(context.step_beside.map(|procs| Step::JoinCgroups(vec![procs])));
     user_steps(context, None, &mut steps);
     steps.push(Step::ExecReaper(context.reaper));
     Setup {
@@ -354,6 +359,10 @@ fn namespace_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     if has_directories {
         let (user, group) = context.accounts();
         steps.push(Step::OwnDirectories(user, group));
+    }
+    if !context.own_groups.is_empty() {
+        let (user, group) = context.accounts();
+        steps.push(Step::OwnGroups(context.own_groups.clone(), user, group));
     }
     if isolation.mount {
         steps.push(Step::Access(view::access(context)));

@@ -227,7 +227,9 @@ impl Supervisor {
         };
         // A kernel from 6.14 on kills whoever is cloned into a group that cgroup.kill was once written to (it compares the
         // count of such writes with that of the parent's own group), so such a group is not used again.
-        let keep = keep && !life.killed;
+        // What its service has made of a group that it manages, such as groups below with processes, is not the next run's.
+        let is_its_own = life.group.as_ref().is_some_and(|group| !group.delegated().is_empty());
+        let keep = keep && !life.killed && !is_its_own;
         if keep {
             self.retire_holder(run.unit);
             return self.queue.push_back(Event::Released { run });

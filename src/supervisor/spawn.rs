@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use super::Supervisor;
 use super::lives::{Life, Process};
 use super::poll::{Source, Who};
-use crate::cgroup::Group;
+use crate::cgroup::{Delegated, Group};
 use crate::engine::event::{Event, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::{RunId, UnitId};
-use crate::sandbox::{self, Context, Sandbox};
+use crate::sandbox::{self, Context, OwnGroup, Sandbox};
 use crate::unit::device::Devices;
 use crate::unit::{Command, Enforcement, Kind, Output, Resources, Service, Unenforceable, Unit, UnitName};
 
@@ -197,6 +197,8 @@ impl Supervisor {
             dynamic_user: life.dynamic_user.as_ref().map(|user| user.id),
             user_range,
             join_files: &join_files,
+            own_groups: life.group.iter().flat_map(Group::delegated).map(own_group).collect(),
+            step_beside: life.group.as_ref().and_then(Group::step_beside),
             reads_input: matches!(who, Who::Command(Role::Pre(_) | Role::Main(_))),
             output: self.outputs.write_end(&life.unit.name),
             reaper: self.reaper.as_fd(),
@@ -208,7 +210,10 @@ impl Supervisor {
             None => sandbox::holder(&context),
             Some(command) => sandbox::command(&context, command, holder),
         };
-        let into = life.group.as_ref().and_then(Group::clone_into);
+        let into = life.group.as_ref().and_then(|group| match who {
+            Who::Holder | Who::Command(Role::Main(_)) => group.clone_into(),
+            Who::Command(_) | Who::Sweeper => group.clone_beside(),
+        });
         let child = sandbox::start(&setup, into).map_err(|error| from_io("clone", &error))?;
         self.watch_process(unit, who, child)
     }
@@ -278,6 +283,16 @@ impl Supervisor {
             variables.push(("EXIT_STATUS".to_owned(), status));
         }
         variables
+    }
+}
+
+fn own_group(delegated: &Delegated) -> OwnGroup<'_> {
+    OwnGroup {
+        dir: delegated.as_fd(),
+        mount: &delegated.mount,
+        path: &delegated.path,
+        given: delegated.given,
+        kept: &delegated.kept,
     }
 }
 

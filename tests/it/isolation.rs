@@ -44,8 +44,8 @@ fn profile_none_is_a_plain_process() {
 
 #[test]
 fn a_reaper_is_process_one() {
-    let script =
-        "echo pids $(echo /proc/[0-9]* | tr -d a-z/); read -r name </proc/1/comm; echo one is $name; sleep 1000000";
+    let script = "echo pids $(echo /proc/[0-9]* | tr -d a-z/); read -r name </proc/1/comm; echo one is $name; \
+         echo one may $(grep CapPrm /proc/1/status); sleep 1000000";
     let svcd = Svcd::with(&[
         ("web", &shell(script, "")),
         (
@@ -57,6 +57,7 @@ fn a_reaper_is_process_one() {
     let seen = svcd.line("web", "pids");
     assert!(seen.starts_with("pids 1 2"), "nobody of the host is seen: {seen}");
     assert_ne!(svcd.line("web", "one is"), "one is sh");
+    assert_eq!(svcd.line("web", "one may"), "one may CapPrm: 0000000000000000");
     assert_eq!(svcd.line("bare", "me is"), "me is 1");
     assert_eq!(svcd.status("bare")["main-pid"]["inside"], 1);
 }

@@ -20,6 +20,7 @@ mod built;
 mod clients;
 mod commands;
 mod container;
+mod delegate;
 mod escapes;
 mod faults;
 mod files;

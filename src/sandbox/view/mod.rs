@@ -80,6 +80,10 @@ pub fn of(context: &Context<'_>) -> Vec<Mount> {
     if has_root || isolation.pid != Namespace::Shared || isolation.view.protect_proc != ProtectProc::Default {
         mounts.push(Mount::Proc(isolation.view.protect_proc));
     }
+    if isolation.cgroup {
+        let own = context.own_groups.iter();
+        mounts.extend(own.map(|group| Mount::OwnGroup(group.path.to_owned(), group.mount.to_owned())));
+    }
     // Outer ones first, so that none covers another.
     let mut inner = context.service.mounts.clone();
     let given = directories::of(context);
@@ -153,6 +157,7 @@ pub fn access(context: &Context<'_>) -> Vec<Rule> {
     }
     rules.add_isolation(&context.sandbox.isolation);
     let mut rules = rules.0;
+    own_groups(context, &mut rules);
     let mounted = context
         .service
         .mounts
@@ -167,6 +172,23 @@ pub fn access(context: &Context<'_>) -> Vec<Rule> {
         access: Access::ReadWrite,
     }));
     rules
+}
+
+/// The groups that it manages can be written to, but for the files that are not its user's.
+fn own_groups(context: &Context<'_>, rules: &mut Vec<Rule>) {
+    for group in &context.own_groups {
+        let seen = group.seen_at(context.sandbox.isolation.cgroup);
+        // What protects the tree protects what this is part of.
+        rules.retain(|rule| (rule.key, &*rule.path) != ("protect-control-groups", seen));
+        let rule = |path, access| Rule {
+            key: "delegate",
+            path,
+            optional: access == Access::ReadOnly,
+            access,
+        };
+        rules.push(rule(seen.to_owned(), Access::ReadWrite));
+        rules.extend(group.kept.iter().map(|file| rule(seen.join(file), Access::ReadOnly)));
+    }
 }
 
 struct Rules(Vec<Rule>);

@@ -34,6 +34,8 @@ pub enum Mount {
         /// And these nodes of the machine's.
         listed: Vec<PathBuf>,
     },
+    /// The group of the machine's that the service manages, in the place of the second path.
+    OwnGroup(PathBuf, PathBuf),
     /// What the unit itself asks for.
     Inner(InnerMount),
     /// Its secrets.
@@ -71,7 +73,7 @@ pub fn make(mounts: &[Mount], users: Option<&Users>) -> Result<(), StepFailed> {
                 let tree = place::open(Path::new(path)).and_then(place::copy);
                 held.kernel.push_back(tree.map_err(of(&format!("mount {path}")))?);
             }
-            Mount::Root(_) | Mount::Proc(_) | Mount::Scratch(_) | Mount::Empty(_) => {}
+            Mount::Root(_) | Mount::Proc(_) | Mount::Scratch(_) | Mount::Empty(_) | Mount::OwnGroup(..) => {}
         }
     }
     mounts.iter().try_for_each(|mount| mount.perform(&mut held))
@@ -92,6 +94,11 @@ impl Mount {
                 Some(tree) => lay(tree, Path::new(path)).map_err(of(&format!("mount {path}"))),
                 None => Ok(()),
             },
+            Self::OwnGroup(group, at) => {
+                let tree = place::open(group).and_then(place::copy);
+                tree.and_then(|tree| lay(tree, at))
+                    .map_err(of(&format!("delegate {}", group.display())))
+            }
             Self::Inner(inner) => match held.inner.pop_front() {
                 Some(tree) => inner::attach(tree, &inner.target),
                 None => Ok(()),

@@ -219,7 +219,6 @@ use Change::{Live, Restart};
 use Kind::*;
 
 const NOTHING: Built = Not(&[]);
-const FALSE: Built = Not(&["false"]);
 
 mod health;
 mod isolation;

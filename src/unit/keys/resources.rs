@@ -55,6 +55,7 @@ pub static RESOURCES: &[Key] = &[
     key("resources", "net-priority", Resource(R::Priorities), Yes, Live,
         "The priority of its packets for each interface, such as { eth0 = 5 }, where their socket sets none; \
          net_prio.ifpriomap. On v2 it cannot be had beside net-classid."),
-    key("resources", "delegate", Bool, FALSE, Restart,
-        "The service manages the groups below its own; svcd sets no limit there."),
+    key("resources", "delegate", Bool, Yes, Restart,
+        "The service manages the groups below its own, which are its user's and can be written in its view; limits of the \
+         unit stay as they are. On v1 without those of blkio, net_cls and net_prio; systemd.resource-control(5)."),
 ];

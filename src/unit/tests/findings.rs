@@ -262,7 +262,6 @@ const REFUSED: &[(&str, &str)] = &[
         "exec-start-pre = \"+/bin/true\"\n",
         "[service] exec-start-pre (prefix `+`)",
     ),
-    ("[resources]\ndelegate = true\n", "[resources] delegate"),
     ("[network]\nmode = \"bridge\"\n", "[network] mode = \"bridge\""),
     ("[[socket]]\nlisten-stream = \"80\"\n", "[[socket]] listen-stream"),
     ("[[timer]]\nevery = \"1h\"\n", "[[timer]] every"),

@@ -285,6 +285,7 @@ const LIMITS: &[Case] = &[
     (R, "misc-max", "{ sev = 1 }", 219),
     (R, "net-classid", "\"10:1\"", 219),
     (R, "net-priority", "{ lo = 5 }", 219),
+    (R, "delegate", "true", 219),
 ];
 
 /// What a controller that is nowhere says of itself, whatever else is missing.
