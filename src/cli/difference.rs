@@ -13,6 +13,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 use serde::Serialize;
 
+use crate::unit::namespaces::IdMap;
+
 /// One path that differs.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
@@ -34,11 +36,12 @@ pub enum What {
     Deleted,
 }
 
-/// Compares these directories, topmost first, with the whole, sorted by path.
+/// Compares these directories, topmost first, with the whole, sorted by path. A service with `ids` of its own is shown the
+/// directories so that their files have the same ids inside; outside, the whole has those of the machine.
 ///
 /// # Errors
 /// One of them cannot be read.
-pub fn of(lower: &[String], merged: &str) -> io::Result<Vec<Change>> {
+pub fn of(lower: &[String], merged: &str, ids: IdMap) -> io::Result<Vec<Change>> {
     // The path to the whole is a link of /proc, and is the only link that is followed.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &str| openat(CWD, path, flags, Mode::empty());
@@ -47,6 +50,7 @@ pub fn of(lower: &[String], merged: &str) -> io::Result<Vec<Change>> {
     let met = look(&merged, "")?;
     let mut walk = Walk {
         device: device(&met),
+        ids,
         changes: Vec::new(),
     };
     walk.directory("", &layers, &merged)?;
@@ -57,6 +61,8 @@ pub fn of(lower: &[String], merged: &str) -> io::Result<Vec<Change>> {
 struct Walk {
     /// The file system that the whole is: directories of another one are mounted in it.
     device: (u32, u32),
+    /// Those that there are for the service.
+    ids: IdMap,
     changes: Vec<Change>,
 }
 
@@ -94,9 +100,8 @@ impl Walk {
             }
             let mut what = match &lower {
                 None => Some(What::Added),
-                Some(lower) => {
-                    (!is_same(&lower.met, &met) || !same_link(lower, layers, merged, &name)).then_some(What::Changed)
-                }
+                Some(lower) => (!self.is_same(&lower.met, &met) || !same_link(lower, layers, merged, &name))
+                    .then_some(What::Changed),
             };
             if is_directory {
                 let layers = lower.map(|lower| lower.layers).unwrap_or_default();
@@ -113,6 +118,22 @@ impl Walk {
             });
         }
         Ok(self.changes.len() > before)
+    }
+
+    fn is_same(&self, lower: &Statx, whole: &Statx) -> bool {
+        let of_all = |met: &Statx| (met.stx_mode, makedev(met.stx_rdev_major, met.stx_rdev_minor));
+        let of_files = |met: &Statx| (met.stx_size, met.stx_mtime.tv_sec, met.stx_mtime.tv_nsec);
+        let is_file = kind(lower) != FileType::Directory;
+        of_all(lower) == of_all(whole)
+            && self.has_same_owners(lower, whole)
+            && (!is_file || of_files(lower) == of_files(whole))
+    }
+
+    /// As the service sees it, for which an id that it does not have is nobody's.
+    fn has_same_owners(&self, lower: &Statx, whole: &Statx) -> bool {
+        let of_lower = |id: u32| self.ids.outside(id).map(|_| id);
+        let of_whole = |id: u32| self.ids.inside(id);
+        (of_lower(lower.stx_uid), of_lower(lower.stx_gid)) == (of_whole(whole.stx_uid), of_whole(whole.stx_gid))
     }
 }
 
@@ -162,15 +183,6 @@ fn is_opaque(directory: &OwnedFd) -> bool {
     ["trusted.overlay.opaque", "user.overlay.opaque"]
         .into_iter()
         .any(|name| fgetxattr(directory, name, &mut value) == Ok(1) && value.starts_with(b"y"))
-}
-
-fn is_same(one: &Statx, other: &Statx) -> bool {
-    let of_all = |met: &Statx| {
-        let device = makedev(met.stx_rdev_major, met.stx_rdev_minor);
-        (met.stx_mode, met.stx_uid, met.stx_gid, device)
-    };
-    let of_files = |met: &Statx| (met.stx_size, met.stx_mtime.tv_sec, met.stx_mtime.tv_nsec);
-    of_all(one) == of_all(other) && (kind(one) == FileType::Directory || of_files(one) == of_files(other))
 }
 
 fn same_link(lower: &Lower, layers: &[OwnedFd], merged: &OwnedFd, name: &[u8]) -> bool {

@@ -1,10 +1,14 @@
 //! `root` and `diff`: what the root of a unit is made of, and what the unit has made of it.
 
+use std::io;
+use std::path::Path;
+
 use super::difference::{self, What};
 use super::failure::{Failure, Kind};
 use super::render::{Table, cell, harmless};
 use super::session::Session;
 use crate::control::root::Root;
+use crate::unit::namespaces::IdMap;
 
 /// `svc root UNIT`.
 ///
@@ -42,7 +46,9 @@ pub fn diff(session: &mut Session<'_>, unit: &str) -> Result<(), Failure> {
     let Some(merged) = &root.merged else {
         return Err(Failure::new(Kind::Failed, &what, "it does not run, so it has no root"));
     };
-    let changes = difference::of(&root.lower, merged).map_err(|error| Failure::new(Kind::Failed, &what, error))?;
+    let failed = |error| Failure::new(Kind::Failed, &what, error);
+    let ids = ids_of(merged).map_err(failed)?;
+    let changes = difference::of(&root.lower, merged, ids).map_err(failed)?;
     if session.json {
         return session.print_json(&changes);
     }
@@ -55,6 +61,12 @@ pub fn diff(session: &mut Session<'_>, unit: &str) -> Result<(), Failure> {
         writeln!(session.out, "{letter} {}", harmless(&change.path))?;
     }
     Ok(())
+}
+
+/// The ids that a process has, by the link to its root; proc(5). Users and groups have the same map.
+fn ids_of(merged: &str) -> io::Result<IdMap> {
+    let map = Path::new(merged).with_file_name("uid_map");
+    Ok(IdMap::of_lines(&std::fs::read_to_string(map)?))
 }
 
 fn ask(session: &Session<'_>, verb: &str, unit: &str) -> Result<Root, Failure> {

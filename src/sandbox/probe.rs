@@ -116,7 +116,7 @@ impl Kernel {
         let (ids, takes) = match wanted {
             UserNamespace::Auto => (&IdMap::of_range(AUTO_FIRST, AUTO_LAST - AUTO_FIRST), SETUID | SETGID),
             UserNamespace::Identity => (&self.ids.identity(), SETUID | SETGID | SETFCAP),
-            UserNamespace::Map(map) if map.has_outside(0) => (map, SETUID | SETGID | SETFCAP),
+            UserNamespace::Map(map) if map.inside(0).is_some() => (map, SETUID | SETGID | SETFCAP),
             UserNamespace::Map(map) => (map, SETUID | SETGID),
         };
         let missing = crate::unit::value::capability_names(takes & !self.permitted).join(", ");

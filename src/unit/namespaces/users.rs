@@ -158,6 +158,15 @@ impl IdMap {
         Some(range.outside + (inside - range.inside))
     }
 
+    /// The id inside that one outside is; None: there is no such id inside.
+    pub fn inside(&self, outside: u32) -> Option<u32> {
+        let range = self
+            .0
+            .iter()
+            .find(|range| outside >= range.outside && outside - range.outside < range.count)?;
+        Some(range.inside + (outside - range.outside))
+    }
+
     /// The lowest id inside; None: it is empty.
     pub fn first(&self) -> Option<u32> {
         self.0.iter().map(|range| range.inside).min()
@@ -171,13 +180,6 @@ impl IdMap {
             around.0.iter().any(|outer| has(&outer))
         };
         self.0.iter().all(within)
-    }
-
-    /// It maps this id of outside.
-    pub fn has_outside(&self, id: u32) -> bool {
-        self.0
-            .iter()
-            .any(|range| id >= range.outside && id - range.outside < range.count)
     }
 }
 
@@ -215,7 +217,7 @@ mod tests {
         );
         assert_eq!((map.outside(0), map.outside(999)), (Some(100_000), Some(100_999)));
         assert_eq!((map.outside(1000), map.outside(1001)), (Some(300_000), None));
-        assert!(map.has_outside(100_999) && !map.has_outside(0));
+        assert_eq!((map.inside(100_999), map.inside(0)), (Some(999), None));
         let machine = IdMap::of_lines("0 0 4294967295");
         assert!(map.is_within(&machine) && !machine.is_within(&map));
         assert_eq!(machine.identity(), machine);
