@@ -351,7 +351,6 @@ impl Drop for Svcd {
         let left = self.leftovers();
         let said = self.said();
         self.clean();
-        let _ = fs::remove_dir_all(&self.plan.dir);
         if std::thread::panicking() {
             eprintln!("svcd said:\n{said}");
             return;

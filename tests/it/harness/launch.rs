@@ -58,6 +58,13 @@ impl Plan {
     }
 }
 
+/// With or without a supervisor, what the test has written goes.
+impl Drop for Plan {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
 impl Svcd {
     /// The file that it was started from.
     pub fn program(&self) -> PathBuf {
