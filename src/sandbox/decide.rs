@@ -102,6 +102,21 @@ impl Sandbox {
         *capabilities = capabilities.map(|set| set & !MKNOD);
     }
 
+    /// The same without a key of which only the unit's own files, or what is free, told that it cannot be had. None: the unit
+    /// is not to do without it.
+    pub fn without(&self, key: &str, why: &str) -> Option<Self> {
+        let allowed = self.isolation.best_effort.iter().any(|listed| **listed == *key);
+        if key != USER || self.isolation.user.is_none() || !allowed {
+            return None;
+        }
+        let mut sandbox = self.clone();
+        sandbox.isolation.user = None;
+        let skipped = Enforcement::Skipped(why.into());
+        let mut keys = sandbox.keys.iter_mut();
+        keys.find(|(its, _)| **its == *key)?.1 = skipped;
+        Some(sandbox)
+    }
+
     /// It has ids of its own, which somebody has to choose.
     pub fn needs_range(&self) -> bool {
         self.isolation.user == Some(UserNamespace::Auto)
@@ -112,6 +127,9 @@ impl Sandbox {
         &self.keys
     }
 }
+
+/// The one key that a child may find it cannot have: whether files can be shown with other ids, only they tell.
+const USER: &str = "user";
 
 /// What becomes of each key so far.
 struct Keys<'a> {
@@ -168,7 +186,7 @@ fn namespaces(
         isolation.time = None;
     }
     let cannot = isolation.user.as_ref().and_then(|user| kernel.refuses_users(user));
-    if !keys.on("user", isolation.user.is_some(), cannot.as_ref())? {
+    if !keys.on(USER, isolation.user.is_some(), cannot.as_ref())? {
         isolation.user = None;
     }
     let own = keys.on("mode", network != Network::Host, kernel.refuses("net").as_ref())?;

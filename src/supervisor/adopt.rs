@@ -84,6 +84,9 @@ impl Supervisor {
             .and_then(|id| self.dynamic_users.take_again(id, &definition.name));
         life.oom_before = kept.oom_before;
         life.invocation = kept.invocation.clone();
+        for (key, why) in &kept.lacks {
+            life.do_without(key, why);
+        }
         self.lives.insert(unit, life);
         self.watch_oom(unit);
         if let Some(holder) = &kept.holder {

@@ -55,6 +55,12 @@ impl Supervisor {
             detail: failed.detail().into(),
         });
         process.failed = failure.is_some();
+        if failure
+            .as_ref()
+            .is_some_and(|failure| self.starts_without(unit, who, failure))
+        {
+            return;
+        }
         match (who, failure) {
             (Who::Holder, None) => self.on_holder_ready(unit),
             (Who::Holder, Some(failure)) => self.fail_queued(unit, failure),
@@ -112,7 +118,7 @@ impl Supervisor {
         self.look_again(unit);
     }
 
-    fn take_process(&mut self, unit: UnitId, who: Who) -> Option<Process> {
+    pub(super) fn take_process(&mut self, unit: UnitId, who: Who) -> Option<Process> {
         let life = self.lives.get_mut(&unit)?;
         let process = match who {
             Who::Holder => life.holder.take(),

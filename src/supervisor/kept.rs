@@ -144,8 +144,12 @@ pub struct KeptLife {
     pub dynamic_user: Option<u32>,
     pub oom_before: u64,
     pub invocation: Box<str>,
+    /// Keys that it does without, and why.
+    pub lacks: Vec<(Box<str>, Box<str>)>,
 }
-saved!(struct KeptLife { nth, holder, commands, queued, killing, killed, frozen, dynamic_user, oom_before, invocation });
+saved!(struct KeptLife {
+    nth, holder, commands, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, lacks
+});
 
 impl KeptLife {
     pub fn of(life: &Life) -> Self {
@@ -163,6 +167,7 @@ impl KeptLife {
             dynamic_user: life.dynamic_user.as_ref().map(|user| user.id),
             oom_before: life.oom_before,
             invocation: life.invocation.clone(),
+            lacks: life.lacks.clone(),
         }
     }
 }

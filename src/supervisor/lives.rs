@@ -57,6 +57,8 @@ pub struct Life {
     pub dynamic_user: Option<DynamicUser>,
     /// What it gets of its isolation.
     pub sandbox: Rc<Sandbox>,
+    /// Keys that it does without since its own start has shown that it cannot have them, and why.
+    pub lacks: Vec<(Box<str>, Box<str>)>,
     /// Limits that are skipped since there are no cgroups at all.
     pub unheld: Vec<(Box<str>, Enforcement)>,
     /// It was adopted, and what it has of isolation could not be had again: no further command of it is started.
@@ -104,10 +106,21 @@ impl Life {
             releasing: false,
             retry: None,
             sandbox,
+            lacks: Vec::new(),
             unheld: Vec::new(),
             refused: None,
             invocation: super::spawn::invocation(),
         }
+    }
+
+    /// From now on it does without a key that it cannot have. False: it may not.
+    pub fn do_without(&mut self, key: &str, why: &str) -> bool {
+        let Some(sandbox) = self.sandbox.without(key, why) else {
+            return false;
+        };
+        self.sandbox = Rc::new(sandbox);
+        self.lacks.push((key.into(), why.into()));
+        true
     }
 
     /// The process that runs a command.

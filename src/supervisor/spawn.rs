@@ -68,6 +68,27 @@ impl Supervisor {
         }
     }
 
+    /// A child has found that the unit cannot have a key: where it may do without, it starts again so. False: it may not.
+    pub(super) fn starts_without(&mut self, unit: UnitId, who: Who, failure: &SpawnFailure) -> bool {
+        let Some(life) = self.lives.get_mut(&unit) else {
+            return false;
+        };
+        let role = match who {
+            Who::Holder => life.queued,
+            Who::Command(role) => Some(role),
+            Who::Sweeper => None,
+        };
+        let found = failure.kind == SpawnFailureKind::Unenforceable;
+        let (Some(role), true) = (role, found && life.do_without(&failure.step, &failure.detail)) else {
+            return false;
+        };
+        let run = life.run;
+        // It ends by itself, and is reaped as orphans are.
+        drop(self.take_process(unit, who));
+        self.spawn(run, role);
+        true
+    }
+
     /// Makes the run's place: its cgroup with its limits, taken over from the run before where that was kept.
     fn ensure_life(&mut self, run: RunId, unit: &Rc<Unit>, service: &Service) -> Result<(), SpawnFailure> {
         if let Some(life) = self.lives.get(&run.unit).filter(|life| life.run == run) {

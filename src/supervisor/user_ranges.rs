@@ -76,14 +76,23 @@ impl Supervisor {
         };
         let name = life.unit.name.clone();
         self.release_user_ranges();
-        let taken = self.user_ranges.take(&name).map_err(|error| {
-            unenforceable(Unenforceable {
-                key: "user".into(),
-                cause: error.to_string().into(),
-                errno: error.raw_os_error().unwrap_or(0),
-            })
-        });
-        taken.map(Some)
+        let error = match self.user_ranges.take(&name) {
+            Ok(first) => return Ok(Some(first)),
+            Err(error) => error,
+        };
+        let cause = error.to_string();
+        if self
+            .lives
+            .get_mut(&unit)
+            .is_some_and(|life| life.do_without("user", &cause))
+        {
+            return Ok(None);
+        }
+        Err(unenforceable(Unenforceable {
+            key: "user".into(),
+            cause: cause.into(),
+            errno: error.raw_os_error().unwrap_or(0),
+        }))
     }
 
     /// Units that are gone for good need no ids any more.

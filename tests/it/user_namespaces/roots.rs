@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 
-use super::super::harness::shell;
+use super::super::harness::{Svcd, binary, shell};
 use super::super::machine::eventually;
 use super::super::roots::programs;
 use super::super::view::{look, plan_with, said};
@@ -99,6 +100,26 @@ fn layers_have_the_ids_that_their_files_have() {
     );
     let meta = fs::metadata(&upper).unwrap_or_else(|error| panic!("{upper}: {error}"));
     assert_eq!((meta.uid(), meta.gid()), (33, 34));
+    // And so has whoever compares: what differs is what the service did, who has other ids outside.
+    for unit in ["passing", "lasting"] {
+        let told = diff_where_svcd_is(&svcd, unit);
+        let told: Vec<&str> = told.lines().collect();
+        assert_eq!(told, ["C /data", "C /data/file", "A /data/new"], "{unit}");
+    }
+}
+
+/// `svc diff` by one who sees the disk as svcd does.
+fn diff_where_svcd_is(svcd: &Svcd, unit: &str) -> String {
+    let done = Command::new("nsenter")
+        .args(["-t", &svcd.pid().to_string(), "-m"])
+        .arg(binary("svc"))
+        .arg("--socket")
+        .arg(svcd.socket())
+        .args(["diff", unit])
+        .output()
+        .expect("start nsenter");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
 #[test]
@@ -129,4 +150,52 @@ fn a_root_that_cannot_be_shown_with_other_ids_is_refused() {
         "{status:#}"
     );
     assert_eq!(said(&svcd, "same"), ["0"], "the same ids need not be shown as others");
+}
+
+/// Where the unit may do without ids of its own it starts, and every command of it, before and after a `kill -9` of svcd.
+#[test]
+fn a_root_that_cannot_be_shown_with_other_ids_may_be_had_without() {
+    let test = "a_root_that_cannot_be_shown_with_other_ids_may_be_had_without";
+    if !can(test) {
+        return;
+    }
+    let make = |dir: &Path| {
+        let mount = |kind: &str| format!("mkdir -p {0}/{kind}; mount -t {kind} none {0}/{kind}", dir.display());
+        format!("{}; {}", mount("ramfs"), mount("tmpfs"))
+    };
+    let Some(plan) = plan_with(test, make) else { return };
+    let dir = plan.dir().display().to_string();
+    let unit = |kind: &str, more: &str| {
+        let script = look("echo ready");
+        let keys = "exec-reload = [\"/bin/echo\", \"reloaded\"]\nexec-start-pre = [\"/bin/echo\", \"before\"]";
+        let isolation = format!("[isolation]\nuser = \"auto\"\nbest-effort = [\"user\"]\n{more}");
+        let root = format!("[root]\npath = \"{dir}/{kind}\"\n{}", programs());
+        shell(&script, &format!("{keys}\n{isolation}{root}"))
+    };
+    let mut svcd = plan
+        .unit("held", &unit("ramfs", ""))
+        .unit("alone", &unit("ramfs", "init = false\n"))
+        .unit("tmpfs", &unit("tmpfs", ""))
+        .start();
+    // A tmpfs can be shown so from Linux 6.3 on.
+    let without = |svcd: &Svcd, unit: &str| {
+        let status = svcd.status(unit);
+        let user = status["isolation"]["user"].as_str().unwrap().to_owned();
+        let kind = if unit == "tmpfs" { "tmpfs" } else { "ramfs" };
+        let is_skipped = user.starts_with("skipped: ") && user.contains(kind);
+        assert!(is_skipped || unit == "tmpfs" && user == "enforced", "{unit}: {user}");
+        assert_eq!(ids(svcd, unit).0 == 0, is_skipped, "{unit}: {user}");
+        assert_eq!(ids(svcd, unit).0 == 0, user != "enforced", "{unit}: {user}");
+    };
+    for unit in ["held", "alone", "tmpfs"] {
+        assert_eq!(said(&svcd, unit), ["before", "ready"], "{unit}");
+        without(&svcd, unit);
+    }
+    svcd.kill();
+    svcd.start_again();
+    for unit in ["held", "alone", "tmpfs"] {
+        without(&svcd, unit);
+        svcd.ok(&["reload", unit]);
+        svcd.line(unit, "reloaded");
+    }
 }
