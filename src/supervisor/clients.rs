@@ -4,7 +4,7 @@
 //! is taken) and, for a watcher, by [`WATCH_BACKLOG_BYTES_MAX`].
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -16,8 +16,10 @@ use nix::sys::socket::sockopt::PeerCredentials;
 mod handover;
 mod peer;
 mod socket;
+mod unsent;
 
 pub use peer::Peer;
+use unsent::Unsent;
 
 use super::Supervisor;
 use super::clock;
@@ -61,8 +63,7 @@ struct Client {
     token: Token,
     peer: Peer,
     decoder: Decoder,
-    out: Vec<u8>,
-    sent: usize,
+    out: Unsent,
     /// A request is under way; the next is read when it is answered, as varlink has it.
     busy: bool,
     /// It sent more meanwhile, which stays in the kernel's buffer: only its end is waited for.
@@ -145,8 +146,7 @@ impl Clients {
             token,
             peer: Peer { uid, pid, program },
             decoder: Decoder::new(REQUEST_BYTES_MAX),
-            out: Vec::new(),
-            sent: 0,
+            out: Unsent::default(),
             busy: false,
             paused: false,
             interest: (true, false),
@@ -196,7 +196,7 @@ impl Clients {
     /// Appends an answer, and sends what can be sent.
     pub fn send(&mut self, number: u64, bytes: &[u8], poll: &mut Poll) {
         if let Some(client) = self.all.get_mut(&number) {
-            client.out.extend_from_slice(bytes);
+            client.out.push(bytes);
             self.flush(number, poll);
         }
     }
@@ -229,7 +229,7 @@ impl Clients {
             let Some(client) = self.all.get_mut(&number) else {
                 continue;
             };
-            if client.out.len() - client.sent > WATCH_BACKLOG_BYTES_MAX {
+            if client.out.rest().len() > WATCH_BACKLOG_BYTES_MAX {
                 client.lagged = true;
                 continue;
             }
@@ -242,27 +242,13 @@ impl Clients {
         let Some(client) = self.all.get_mut(&number) else {
             return;
         };
-        let before = client.sent;
-        let gone = loop {
-            let rest = client.out.get(client.sent..).unwrap_or_default();
-            if rest.is_empty() {
-                client.out = Vec::new();
-                client.sent = 0;
-                break false;
-            }
-            match (&client.stream).write(rest) {
-                Ok(count) => client.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
-            }
-        };
-        if gone {
+        let Ok(took_some) = client.out.send(&client.stream) else {
             return self.remove(number, poll);
-        }
+        };
         let waits = !client.out.is_empty();
         match (waits, client.stalled) {
             (true, None) => client.stalled = Some(clock::mono()),
-            (true, Some(_)) if client.sent > before => client.stalled = Some(clock::mono()),
+            (true, Some(_)) if took_some => client.stalled = Some(clock::mono()),
             (true, Some(_)) => {}
             (false, _) if client.decoder.is_half_sent() => {}
             (false, _) => client.stalled = None,
