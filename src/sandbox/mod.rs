@@ -42,7 +42,7 @@ pub use groups::OwnGroup;
 pub use job::start_job;
 pub use join::{Join, Joined};
 pub use probe::Kernel;
-pub use report::{StepFailed, exit_code, read_report};
+pub use report::{EXIT_CODES, StepFailed, exit_code, read_report};
 pub use setup::{Setup, command, holder};
 
 use crate::unit::{Account, Service, Unit};

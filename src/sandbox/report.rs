@@ -50,48 +50,65 @@ impl StepFailed {
     }
 }
 
-/// The exit status that systemd gives a process whose step failed, and so does ours; systemd.exec(5), "Process exit
-/// codes". `step` is [`StepFailed::what`], or a key that refused the start.
+/// Steps, each by the first word of [`StepFailed::what`] or by the key that refused the start, with the exit status that
+/// systemd gives a process of which it failed; systemd.exec(5), "Process Exit Codes".
+pub const EXIT_CODES: &[(&str, u8)] = &[
+    ("chdir", 200),
+    ("nice", 201),
+    ("descriptors", 202),
+    ("exec", 203),
+    ("rlimit", 205),
+    ("oom-score-adj", 206),
+    ("input", 208),
+    ("terminal", 208),
+    ("output", 209),
+    ("io-scheduling-class", 211),
+    ("timer-slack", 212),
+    ("cpu-scheduling-policy", 214),
+    ("cpu-affinity", 215),
+    ("group", 216),
+    ("groups", 216),
+    ("user", 217),
+    ("read", 217),
+    ("dynamic-user", 217),
+    ("capabilities", 218),
+    ("ambient-capabilities", 218),
+    ("session", 220),
+    ("error", 222),
+    ("mode", 225),
+    ("loopback", 225),
+    ("no-new-privileges", 227),
+    ("seccomp", 228),
+    ("restrict-namespaces", 228),
+    ("lock-personality", 228),
+    ("memory-deny-write-execute", 228),
+    ("restrict-realtime", 228),
+    ("restrict-suid-sgid", 228),
+    ("protect-clock", 228),
+    ("system-call-architectures", 228),
+    ("personality", 230),
+    ("restrict-address-families", 232),
+    ("runtime-directory", 233),
+    ("keyring-mode", 237),
+    ("state-directory", 238),
+    ("cache-directory", 239),
+    ("logs-directory", 240),
+    ("environment-file", 241),
+    ("credentials", 243),
+];
+
+/// Of the cgroup and of each limit.
+const EXIT_CGROUP: u8 = 219;
+/// Of mounts, namespaces, and all that a process sees by them.
+const EXIT_NAMESPACE: u8 = 226;
+
+/// The exit status of a failed step. `step` is [`StepFailed::what`], or a key that refused the start.
 pub fn exit_code(step: &str) -> u8 {
-    match step.split(' ').next().unwrap_or_default() {
-        "chdir" => 200,
-        "nice" => 201,
-        "descriptors" => 202,
-        "exec" => 203,
-        "rlimit" => 205,
-        "oom-score-adj" => 206,
-        "input" | "terminal" => 208,
-        "output" => 209,
-        "io-scheduling-class" => 211,
-        "timer-slack" => 212,
-        "cpu-scheduling-policy" => 214,
-        "cpu-affinity" => 215,
-        "group" | "groups" => 216,
-        "user" | "read" | "dynamic-user" => 217,
-        "capabilities" | "ambient-capabilities" => 218,
-        "session" => 220,
-        "mode" | "loopback" => 225,
-        "no-new-privileges" => 227,
-        "seccomp"
-        | "restrict-namespaces"
-        | "lock-personality"
-        | "memory-deny-write-execute"
-        | "restrict-realtime"
-        | "restrict-suid-sgid"
-        | "protect-clock"
-        | "system-call-architectures" => 228,
-        "personality" => 230,
-        "restrict-address-families" => 232,
-        "runtime-directory" => 233,
-        "keyring-mode" => 237,
-        "state-directory" => 238,
-        "cache-directory" => 239,
-        "logs-directory" => 240,
-        "environment-file" => 241,
-        "credentials" => 243,
-        _ if is_of_cgroup(step) => 219,
-        // Mounts, namespaces, and all that a process sees by them.
-        _ => 226,
+    let word = step.split(' ').next().unwrap_or_default();
+    match EXIT_CODES.iter().find(|(step, _)| *step == word) {
+        Some((_, code)) => *code,
+        None if is_of_cgroup(step) => EXIT_CGROUP,
+        None => EXIT_NAMESPACE,
     }
 }
 

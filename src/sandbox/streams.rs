@@ -30,7 +30,7 @@ impl Streams<'_> {
         let terminal = terminal.map(AsFd::as_fd);
         let input = terminal.filter(|_| self.from_terminal).unwrap_or(null.as_fd());
         rustix::stdio::dup2_stdin(input).map_err(failed("input"))?;
-        let opened = open_file(&self.output)?;
+        let opened = open_file("output", &self.output)?;
         let fd = match &self.output {
             Output::File(_) | Output::Append(_) => opened.as_ref().map(AsFd::as_fd),
             Output::Null => Some(null.as_fd()),
@@ -41,7 +41,7 @@ impl Streams<'_> {
         };
         fd.map_or(Ok(()), rustix::stdio::dup2_stdout)
             .map_err(failed("output"))?;
-        let opened = open_file(&self.error)?;
+        let opened = open_file("error", &self.error)?;
         let fd = match &self.error {
             Output::File(_) | Output::Append(_) => opened.as_ref().map(AsFd::as_fd),
             Output::Null => Some(null.as_fd()),
@@ -49,7 +49,7 @@ impl Streams<'_> {
             Output::Tty => terminal,
             Output::Inherit => Some(rustix::stdio::stdout()),
         };
-        fd.map_or(Ok(()), rustix::stdio::dup2_stderr).map_err(failed("output"))
+        fd.map_or(Ok(()), rustix::stdio::dup2_stderr).map_err(failed("error"))
     }
 }
 
@@ -64,7 +64,7 @@ fn null(for_writing: bool) -> Result<OwnedFd, StepFailed> {
     }
 }
 
-fn open_file(output: &Output) -> Result<Option<OwnedFd>, StepFailed> {
+fn open_file(stream: &str, output: &Output) -> Result<Option<OwnedFd>, StepFailed> {
     let base = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
     let (path, flags) = match output {
         Output::File(path) => (path, base | OFlags::TRUNC),
@@ -74,7 +74,7 @@ fn open_file(output: &Output) -> Result<Option<OwnedFd>, StepFailed> {
     let mode = Mode::from_raw_mode(0o640);
     rustix::fs::open(path, flags, mode)
         .map(Some)
-        .map_err(failed(&format!("output {}", path.display())))
+        .map_err(failed(&format!("{stream} {}", path.display())))
 }
 
 fn failed(what: &str) -> impl Fn(rustix::io::Errno) -> StepFailed + use<> {

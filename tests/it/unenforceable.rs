@@ -7,18 +7,17 @@ use std::collections::BTreeSet;
 use svc::unit::keys::{self, Built};
 
 use super::harness::SLEEPER;
+use super::inner::Inner;
 use super::machine::{hierarchies, is_root, skip};
-use inner::Inner;
 use lacks::{Before, Case, Lack, PURE};
 
-mod inner;
-mod lacks;
+pub mod lacks;
 
 /// A test for each lack, and all of them for [`every_key_has_its_case`].
 macro_rules! tests {
     ($($name:ident: $lack:ident,)*) => {
         $(#[test] fn $name() { holds(stringify!($name), &lacks::$lack); })*
-        const TESTED: &[&Lack] = &[$(&lacks::$lack),*];
+        pub const TESTED: &[&Lack] = &[$(&lacks::$lack),*];
     };
 }
 

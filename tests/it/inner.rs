@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::harness::{Done, Plan, Svcd, binary, svc_at};
-use crate::machine::eventually;
+use super::harness::{Done, Plan, Svcd, binary, svc_at};
+use super::machine::eventually;
 
 /// The inner one, to be asked; the outer one ends it.
 pub struct Inner {
+    /// Its directories: run, state, log, units.
+    pub place: PathBuf,
     socket: PathBuf,
     pub outer: Svcd,
 }
@@ -47,7 +49,7 @@ impl Inner {
         outer.ok(&["start", "inner"]);
         let socket = place.join("run/control.sock");
         eventually("the inner svcd answers", || UnixStream::connect(&socket).is_ok());
-        Self { socket, outer }
+        Self { place, socket, outer }
     }
 
     pub fn svc(&self, arguments: &[&str]) -> Done {
