@@ -31,6 +31,7 @@ mod reaping;
 mod restart;
 mod stage;
 mod start;
+mod steps;
 mod table;
 mod throughput;
 #[allow(dead_code, reason = "the tests of booting use the rest")]
@@ -47,8 +48,9 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 /// A row by its name, and what measures and prints it.
 type Row = (&'static str, fn(&Stage));
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     ("start", start::run),
+    ("steps", steps::run),
     ("throughput", throughput::run),
     ("restart", restart::run),
     ("orphans", reaping::run),
@@ -58,7 +60,7 @@ const ROWS: [Row; 7] = [
 ];
 
 const HELP: &str = "usage: tests/bench/run [--quick] [--idle SECONDS] [ROW…]
-rows: start throughput restart orphans boot logs engine (all)
+rows: start steps throughput restart orphans boot logs engine (all)
 --quick: a fifth of the rounds; --idle: how long wake-ups are counted (5)";
 
 fn main() {
