@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::harness::{Plan, SLEEPER, Svcd, shell};
-use super::machine::{cgroups, cpu_time, eventually, has_controller, members, skip, stays, v1};
+use super::machine::{cgroups, cpu_time, eventually, has_controller, is_root, members, program, skip, stays, v1};
 
 /// What the kernel says in a file of a unit's cgroup; the first of these files that is there.
 pub fn limit_of(svcd: &Svcd, unit: &str, files: &[&str]) -> Option<String> {
@@ -182,6 +182,72 @@ fn a_busy_loop_gets_its_share() {
     if grown("throttled") * 10 >= grown("periods") * 9 {
         assert!(share >= 18.0, "{share:.1} % of a CPU");
     }
+}
+
+/// And of nobody else: another unit that sleeps has used next to nothing.
+#[test]
+fn perf_stat_names_the_group_of_a_unit() {
+    let test = "perf_stat_names_the_group_of_a_unit";
+    let Some(perf) = program("perf").filter(|_| is_root()) else {
+        return skip(test, "not root, or no perf(1)");
+    };
+    let svcd = Svcd::with(&[("busy", &shell("while :; do :; done", "")), ("idle", SLEEPER)]);
+    svcd.ok(&["start", "busy", "idle"]);
+    let milliseconds = |unit: &str| -> Option<f64> {
+        let mut command = std::process::Command::new(&perf);
+        let group = svcd.cgroup(unit);
+        command.args([
+            "stat",
+            "-a",
+            "-x",
+            ",",
+            "-e",
+            "task-clock",
+            "-G",
+            &group,
+            "--",
+            "sleep",
+            "0.3",
+        ]);
+        let done = command.output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{unit}: {said}");
+        // The field is `<not counted>` where nobody of the group ran.
+        said.lines()
+            .find(|line| line.contains(&group))?
+            .split(',')
+            .next()?
+            .parse()
+            .ok()
+    };
+    eventually("it is seen to be busy", || {
+        milliseconds("busy").is_some_and(|used| used > 10.0)
+    });
+    assert!(milliseconds("idle").is_none_or(|used| used < 10.0));
+}
+
+/// However it ends: nothing of it is in any hierarchy.
+#[test]
+fn stopping_removes_the_group_from_every_hierarchy() {
+    let limits = "[resources]\nslice = \"apps\"\ncpu-quota = \"50%\"\ncpuset-cpus = \"0\"\nmemory-max = \"64M\"\n\
+        pids-max = 20\ndevices = [\"/dev/null rw\"]\nhugetlb-max = { \"2MB\" = 0 }\nnet-classid = \"10:1\"\n\
+        [isolation]\nbest-effort = [\"cpu-quota\", \"cpuset-cpus\", \"memory-max\", \"pids-max\", \"devices\", \
+        \"hugetlb-max\", \"net-classid\"]\n";
+    let svcd = Svcd::with(&[
+        ("apps", "[slice]\n"),
+        ("web", &format!("{SLEEPER}{limits}")),
+        ("other", SLEEPER),
+    ]);
+    svcd.ok(&["start", "web", "other"]);
+    let group = svcd.cgroup("apps/web");
+    assert!(!cgroups(&group).is_empty());
+    svcd.ok(&["stop", "web"]);
+    eventually("no hierarchy has its group", || cgroups(&group).is_empty());
+    svcd.ok(&["start", "web"]);
+    svcd.ok(&["kill", "-s", "SIGKILL", "--whom", "all", "web"]);
+    svcd.ok(&["stop", "web"]);
+    eventually("no hierarchy has its group", || cgroups(&group).is_empty());
+    assert!(!cgroups(&svcd.cgroup("other")).is_empty());
 }
 
 #[test]
