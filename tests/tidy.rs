@@ -27,7 +27,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cgroup", &["unit", "sys"]),
     ("log", &["unit", "sys"]),
     ("image", &["unit", "sys"]),
-    ("control", &["unit"]),
+    ("control", &["unit", "sys"]),
     (
         "supervisor",
         &[

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{failure, time};
 use crate::control;
 
+pub use super::run::arguments::Exec;
+
 /// What was typed.
 #[derive(Debug, Parser)]
 #[command(
@@ -65,6 +67,10 @@ pub enum Verb {
         #[arg(required = true, value_name = "UNIT")]
         units: Vec<String>,
     },
+    /// Run an image, a directory or a command of the machine's as a unit that is made of flags
+    Run(Box<super::run::arguments::Run>),
+    /// Run a command in the namespaces and the cgroup of a unit that runs
+    Exec(Exec),
     /// Stop every process of units where it is
     Freeze(Job),
     /// Let the processes of frozen units go on
@@ -196,6 +202,9 @@ pub enum Verb {
     Reexec,
     /// The versions of svc and of the supervisor that answers
     Version,
+    /// What stays when the caller of `run` or `exec` turns away
+    #[command(hide = true)]
+    KeepTerminal,
 }
 
 /// Ways to tell how long it took.

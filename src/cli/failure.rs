@@ -45,6 +45,8 @@ pub enum Kind {
     Invalid,
     /// Nobody reads what we print any more.
     BrokenPipe,
+    /// `run` or `exec`, whose command has ended with this.
+    Command(u8),
 }
 
 /// Every exit status of `svc` and what it means (INTERFACE section 3).
@@ -77,6 +79,7 @@ impl Kind {
             Self::NoSupervisor => 5,
             Self::NotPermitted => 6,
             Self::Invalid => 78,
+            Self::Command(status) => status,
         }
     }
 }

@@ -17,9 +17,6 @@ mod show;
 
 use arguments::{Action, Image};
 
-/// Where the machine's own supervisor keeps what outlives a boot.
-pub const DEFAULT_STATE_DIR: &str = "/var/lib/svc";
-
 /// `svc image`.
 ///
 /// # Errors
@@ -43,10 +40,21 @@ pub fn run(session: &mut Session<'_>, image: Image) -> Result<(), Failure> {
     }
 }
 
+/// Fetches an image that is to be run, telling how far it is on standard error.
+///
+/// # Errors
+/// [`Failure`].
+#[cfg(feature = "registry")]
+pub fn fetch(session: &mut Session<'_>, state_dir: &Path, name: &str) -> Result<(), Failure> {
+    let store = open(state_dir)?;
+    let name = name.parse().map_err(|error| failed("run", error))?;
+    registry::fetch(session, &store, &name)
+}
+
 /// Which directory: the flag, or the variable, or the default.
 fn state_dir(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
     let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
-    flag.or(variable).unwrap_or_else(|| DEFAULT_STATE_DIR.into())
+    flag.or(variable).unwrap_or_else(|| image::DEFAULT_STATE_DIR.into())
 }
 
 fn open(state_dir: &Path) -> Result<Store, Failure> {

@@ -98,6 +98,17 @@ pub fn conclude(session: &mut Session<'_>, verb: &str, outcomes: &[Outcome]) -> 
     }
 }
 
+/// The same, where only what was not as asked is said.
+///
+/// # Errors
+/// As [`conclude`].
+pub fn conclude_failed(session: &mut Session<'_>, verb: &str, outcomes: &[Outcome]) -> Result<(), Failure> {
+    match worst(outcomes) {
+        None => Ok(()),
+        Some(_) => conclude(session, verb, outcomes),
+    }
+}
+
 fn say(session: &mut Session<'_>, verb: &str, outcome: &Outcome) -> Result<(), Failure> {
     if kind_of(outcome.outcome).is_none() {
         if session.is_terminal {

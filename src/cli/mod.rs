@@ -13,9 +13,11 @@ use clap::{CommandFactory, Parser};
 
 mod analyze;
 pub mod arguments;
+mod attach;
 mod check;
 mod difference;
 mod doctor;
+mod exec;
 pub mod failure;
 mod history;
 #[cfg(feature = "image")]
@@ -28,6 +30,7 @@ mod power;
 mod reexec;
 pub mod render;
 mod root;
+mod run;
 mod security;
 mod session;
 mod set;
@@ -46,7 +49,7 @@ use crate::control;
 
 /// Carries out what was typed, program name first. `foreground` is the supervisor that `svc up` runs.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, foreground: &Foreground) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match Arguments::try_parse_from(run::arguments::keep_escape(arguments)) {
         Ok(arguments) => arguments,
         Err(error) => return explain(&error),
     };
@@ -116,6 +119,12 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Reexec => reexec::run(session),
         #[cfg(feature = "image")]
         Verb::Image(image) => image::run(session, image),
+        Verb::Run(order) => run::run(session, &order),
+        Verb::Exec(order) => exec::run(session, order),
+        Verb::KeepTerminal => {
+            attach::keep();
+            Ok(())
+        }
         Verb::Version => list::version(session),
     }
 }

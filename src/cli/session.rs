@@ -66,9 +66,26 @@ impl Session<'_> {
     /// # Errors
     /// [`Failure`] that names `what`.
     pub fn ask<T: DeserializeOwned>(&self, what: &str, request: &Request) -> Result<T, Failure> {
+        self.ask_with(what, request, Some(PATIENCE))
+    }
+
+    /// The same of what takes as long as a unit takes.
+    ///
+    /// # Errors
+    /// [`Failure`] that names `what`.
+    pub fn ask_for_long<T: DeserializeOwned>(&self, what: &str, request: &Request) -> Result<T, Failure> {
+        self.ask_with(what, request, None)
+    }
+
+    fn ask_with<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        request: &Request,
+        patience: Option<Duration>,
+    ) -> Result<T, Failure> {
         let mut client = self.connect(what)?;
         client
-            .call(request, Some(PATIENCE))
+            .call(request, patience)
             .map_err(|error| Failure::of_call(what, error))
     }
 

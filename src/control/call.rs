@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::interface;
 use super::reply::Failure;
+use super::request::WindowSize;
 pub use super::request::{Power, Request, Verb, Whom};
 use crate::unit::Signal;
 
@@ -142,6 +143,20 @@ fn parse_ours(name: &str, mut given: Parameters) -> Result<Request, Failure> {
         "Shutdown" => Request::Shutdown { power: given.power()? },
         "Reexec" => Request::Reexec,
         "Watch" => Request::Watch,
+        "Run" => Request::Run {
+            unit: given.text("unit")?,
+            text: given.text("text")?,
+            remove: given.flag("remove", false)?,
+            size: given.size()?,
+        },
+        "Exec" => Request::Exec {
+            unit: given.text("unit")?,
+            command: given.some_texts("command")?,
+            environment: given.texts("environment")?,
+            user: given.optional_text("user")?,
+            working_directory: given.optional_text("working_directory")?,
+            size: given.size()?,
+        },
         _ => return Err(not_found(interface::NAME, name)),
     };
     given.end()?;
@@ -205,6 +220,11 @@ impl Parameters {
                 None => Err(invalid(name)),
             },
         }
+    }
+
+    fn size(&mut self) -> Result<Option<WindowSize>, Failure> {
+        let size = self.take("size").map(serde_json::from_value);
+        size.transpose().map_err(|_| invalid("size"))
     }
 
     fn job(&mut self, verb: Verb) -> Result<Request, Failure> {

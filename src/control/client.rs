@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use super::call::Request;
 use super::frame::{self, Decoder};
 use super::reply::Failure;
+use crate::sys::descriptors;
 
 /// What one read takes at most.
 const READ_BYTES: usize = 64 << 10;
@@ -126,6 +127,14 @@ impl Client {
     /// # Errors
     /// [`Error::HungUp`] or [`Error::Io`].
     pub fn send(&mut self, request: &Request, more: bool) -> Result<(), Error> {
+        self.send_with(request, more, &[])
+    }
+
+    /// The same, with descriptors that go along; unix(7), SCM_RIGHTS.
+    ///
+    /// # Errors
+    /// [`Error::HungUp`] or [`Error::Io`].
+    pub fn send_with(&mut self, request: &Request, more: bool, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
         #[derive(Serialize)]
         struct Message {
             method: String,
@@ -139,7 +148,9 @@ impl Client {
             more,
         };
         let bytes = frame::encode(&message).map_err(|e| Error::Garbled(e.to_string()))?;
-        self.stream.write_all(&bytes).map_err(of_io)
+        let sent = descriptors::send(&self.stream, &bytes, descriptors).map_err(of_io)?;
+        let rest = bytes.get(sent..).unwrap_or_default();
+        self.stream.write_all(rest).map_err(of_io)
     }
 
     /// Waits for the next reply.

@@ -3,10 +3,11 @@
 //! [`interface`] is the text that any varlink client can ask for; [`frame`] cuts bytes into messages and back;
 //! [`request`] is all that can be asked, [`call`] reads it from a message; [`reply`] makes answers into messages;
 //! [`view`] and [`stats`] are what a client sees, and what `--json` prints; [`returns`] has what each method answers with;
-//! [`client`] is the caller's side.
+//! [`client`] is the caller's side, [`channel`] what it hears of a process that has its streams.
 //! Knows no engine and no supervisor: who may ask what, and what the answer is, is decided by the one that listens.
 
 pub mod call;
+pub mod channel;
 pub mod client;
 pub mod frame;
 pub mod interface;
@@ -19,7 +20,7 @@ pub mod view;
 
 pub use call::Call;
 pub use reply::Failure;
-pub use request::{Power, Request, Verb, Whom};
+pub use request::{Power, Request, Verb, Whom, WindowSize};
 
 #[cfg(test)]
 mod tests;

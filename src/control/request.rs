@@ -115,6 +115,40 @@ pub enum Request {
     Reexec,
     /// Follow every move.
     Watch,
+    /// Run a transient unit.
+    Run {
+        /// Its name, which no unit has yet.
+        unit: String,
+        /// Its file.
+        text: String,
+        /// It goes when it has ended.
+        remove: bool,
+        /// Of the terminal that is made for it, where the descriptors that go along ask for one.
+        size: Option<WindowSize>,
+    },
+    /// Run a command beside a unit's own.
+    Exec {
+        /// In which unit's namespaces and cgroup.
+        unit: String,
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// `NAME=VALUE`, over what the unit's own commands get.
+        environment: Vec<String>,
+        /// `USER` or `USER:GROUP`, by name or number; None: the unit's own.
+        user: Option<String>,
+        /// None: the unit's own.
+        working_directory: Option<String>,
+        /// As for `Run`.
+        size: Option<WindowSize>,
+    },
+}
+
+/// How many characters a terminal shows; ioctl_tty(2), TIOCSWINSZ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[allow(missing_docs)]
+pub struct WindowSize {
+    pub rows: u16,
+    pub columns: u16,
 }
 
 /// The verbs that change what a unit does, and that end.
@@ -201,7 +235,9 @@ impl Request {
             | Self::Set { .. }
             | Self::Apply { .. }
             | Self::Shutdown { .. }
-            | Self::Reexec => false,
+            | Self::Reexec
+            | Self::Run { .. }
+            | Self::Exec { .. } => false,
             Self::GetInfo
             | Self::GetInterfaceDescription { .. }
             | Self::Stats { .. }
@@ -249,6 +285,8 @@ impl Request {
             Self::Shutdown { .. } => ours("Shutdown"),
             Self::Reexec => ours("Reexec"),
             Self::Watch => ours("Watch"),
+            Self::Run { .. } => ours("Run"),
+            Self::Exec { .. } => ours("Exec"),
         }
     }
 
@@ -283,6 +321,27 @@ impl Request {
             Self::Apply { hash } => json!({ "hash": hash }),
             Self::History { unit } => json!({ "unit": unit }),
             Self::Shutdown { power } => json!({ "power": power.map(Power::word) }),
+            Self::Run {
+                unit,
+                text,
+                remove,
+                size,
+            } => json!({ "unit": unit, "text": text, "remove": remove, "size": size }),
+            Self::Exec {
+                unit,
+                command,
+                environment,
+                user,
+                working_directory,
+                size,
+            } => json!({
+                "unit": unit,
+                "command": command,
+                "environment": environment,
+                "user": user,
+                "working_directory": working_directory,
+                "size": size,
+            }),
             Self::GetInfo | Self::Plan | Self::Timings | Self::Version | Self::Reexec | Self::Watch => json!({}),
         }
     }

@@ -130,3 +130,33 @@ pub struct Ending {
     #[serde(default)]
     pub progress: Option<view::Progress>,
 }
+
+/// Answer to Run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// What came of its start; empty where the main process has ended, as the others say.
+    pub outcomes: Vec<view::Outcome>,
+    /// What it exited with.
+    #[serde(default)]
+    pub code: Option<u8>,
+    /// What ended it, by name.
+    #[serde(default)]
+    pub signal: Option<String>,
+}
+
+/// Answer to Exec: one of the three.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// What it exited with.
+    #[serde(default)]
+    pub code: Option<u8>,
+    /// What ended it, by name.
+    #[serde(default)]
+    pub signal: Option<String>,
+    /// The step that failed before it could begin.
+    #[serde(default)]
+    pub failed_step: Option<String>,
+    /// What that failed with, by name.
+    #[serde(default)]
+    pub errno: Option<String>,
+}

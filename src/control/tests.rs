@@ -105,6 +105,28 @@ fn every_call_is_what_its_text_says() {
         ("Shutdown", "{}", Request::Shutdown { power: None }),
         ("Reexec", "{}", Request::Reexec),
         ("Watch", "{}", Request::Watch),
+        (
+            "Run",
+            r#"{"unit":"web","text":"[service]","remove":true,"size":{"rows":24,"columns":80}}"#,
+            Request::Run {
+                unit: web(),
+                text: "[service]".into(),
+                remove: true,
+                size: Some(WindowSize { rows: 24, columns: 80 }),
+            },
+        ),
+        (
+            "Exec",
+            r#"{"unit":"web","command":["ls"],"environment":["A=b"],"user":"web"}"#,
+            Request::Exec {
+                unit: web(),
+                command: vec!["ls".into()],
+                environment: vec!["A=b".into()],
+                user: Some(web()),
+                working_directory: None,
+                size: None,
+            },
+        ),
     ] {
         assert_eq!(ours(method, parameters), Ok(request), "{method} {parameters}");
     }
@@ -369,6 +391,9 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ("Shutdown", of(returns::Ending::default())),
         ("Reexec", of(returns::Reexecuted::default())),
         ("Watch", of(returns::Changes::default())),
+        ("WindowSize", of(WindowSize { rows: 24, columns: 80 })),
+        ("Run", of(returns::Ran::default())),
+        ("Exec", of(returns::Executed::default())),
         ("GetInfo", of(interface::info())),
         ("GetInterfaceDescription", of(interface::description(interface::NAME))),
     ])
@@ -447,6 +472,7 @@ fn each_method_of_the_text_is_a_call_with_its_parameters() {
         "bool" => json!(true),
         "?int" => json!(1),
         "[]string" => json!(["web"]),
+        "?WindowSize" => json!({ "rows": 24, "columns": 80 }),
         other => panic!("{other}"),
     };
     for (interface, text) in [

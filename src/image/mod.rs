@@ -39,6 +39,9 @@ pub mod store;
 /// Where the store is, below svcd's state directory.
 pub const STORE: &str = "images";
 
+/// Where the machine's own supervisor keeps what outlives a boot.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/svc";
+
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};
 pub use name::Name;

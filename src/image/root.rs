@@ -99,6 +99,16 @@ pub fn dressed(store: &Path, unit: &Unit) -> Result<Option<Dressed>> {
     Ok(Some(Dressed { unit, image }))
 }
 
+/// The entry point of an image of the store in this directory: the words that come before those of a command; config.md.
+///
+/// # Errors
+/// As [`dressed`].
+pub fn entry_point(store: &Path, name: &str) -> Result<Vec<String>> {
+    let manifest: Manifest = document(store, find(store, name)?)?;
+    let config: Document = document(store, manifest.config.digest)?;
+    Ok(config.config.and_then(|config| config.entrypoint).unwrap_or_default())
+}
+
 fn find(store: &Path, text: &str) -> Result<Digest> {
     let wanted: Name = text.parse()?;
     let path = store.join("index.json");

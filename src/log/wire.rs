@@ -1,17 +1,14 @@
 //! What svcd and its log process say to each other, over a socket pair that keeps messages whole.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
+use rustix::net::RecvFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::sys::descriptors;
 use crate::unit::{Forward, Log};
 
 /// From svcd. Both ends are the same program, so that the form is nobody else's business.
@@ -80,33 +77,16 @@ impl Request {
 
 /// Sends one message, with a descriptor if there is one. `WouldBlock`: not now.
 pub fn send(socket: BorrowedFd<'_>, message: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
-    if !descriptors.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    }
-    sendmsg(socket, &[io::IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    descriptors::send(socket, message, descriptor.as_slice()).map(|_| ())
 }
 
 /// Receives one request. None: svcd is gone. `WouldBlock`: nothing there.
 pub fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Request, Option<OwnedFd>)>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-    let mut parts = [io::IoSliceMut::new(&mut bytes)];
-    let got = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
-    let descriptors = control.drain().filter_map(|message| {
-        let RecvAncillaryMessage::ScmRights(descriptors) = message else {
-            return None;
-        };
-        Some(descriptors)
-    });
-    let descriptor = descriptors.flatten().next();
+    let (got, descriptors) = descriptors::receive(socket, &mut bytes)?;
     match bytes.get(..got) {
         None | Some([]) => Ok(None),
-        Some(message) => Ok(Some((serde_json::from_slice(message)?, descriptor))),
+        Some(message) => Ok(Some((serde_json::from_slice(message)?, descriptors.into_iter().next()))),
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::Mode;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Uid;
 
 use super::environment::{self, Variables};
 use super::groups::OwnGroup;
@@ -23,6 +24,7 @@ use super::{capabilities, clocks, directories, elsewhere, groups, landlock, sche
 use crate::sys::child::exit;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
+use crate::unit::namespaces::IdMap;
 use crate::unit::{Account, Command, RlimitResource};
 
 /// A child that was cloned and works through its order.
@@ -112,6 +114,7 @@ impl Performer {
             Step::OwnDirectories(user, group) => self.own_directories(user.as_ref(), group.as_ref()),
             Step::OwnGroups(its, user, group) => self.own_groups(its, user.as_ref(), group.as_ref()),
             Step::Streams(streams) => streams.set(self.terminal.as_ref()),
+            Step::Attach(attached, user, map) => attached.set(|| owner(user.as_ref(), map.as_ref())),
             Step::Scheduling(wanted) => scheduling::set(wanted),
             Step::OomScore(score) => scheduling::set_oom_score(*score),
             Step::Rlimits(limits) => limits.iter().try_for_each(set_rlimit),
@@ -261,6 +264,15 @@ fn candidates(program: &str, path: &[PathBuf]) -> Vec<PathBuf> {
     };
     let dirs: Vec<PathBuf> = if path.is_empty() { default() } else { path.to_vec() };
     dirs.iter().map(|dir| dir.join(program)).collect()
+}
+
+/// The user of the machine that one of the service's is.
+fn owner(user: Option<&Account>, map: Option<&IdMap>) -> Result<Uid, StepFailed> {
+    let (inside, _) = identity::ids(user, None)?;
+    let outside = map.map_or(Some(inside), |map| map.outside(inside));
+    outside
+        .map(Uid::from_raw)
+        .ok_or_else(|| StepFailed::new(format!("user {inside}"), libc::EINVAL))
 }
 
 fn join_cgroups(files: &[BorrowedFd<'_>]) -> Result<(), StepFailed> {

@@ -4,6 +4,7 @@
 //! one that failed. A service with namespaces has a *holder*: the reaper, which is PID 1 of its pid namespace and keeps
 //! the others; each command is cloned into those. Knows no unit states and no cgroups but descriptors to join.
 
+mod attached;
 mod capabilities;
 mod child;
 mod clocks;
@@ -35,6 +36,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
+pub use attached::Attached;
 pub use child::{Child, start};
 pub use decide::{Sandbox, Sandboxes};
 pub use directories::{Roots, remove as remove_directories};
@@ -73,6 +75,8 @@ pub struct Context<'a> {
     pub reads_input: bool,
     /// The write end of the unit's log pipe.
     pub output: Option<BorrowedFd<'a>>,
+    /// Its streams are a caller's, whatever the unit says.
+    pub attached: Option<Attached<'a>>,
     /// The reaper's program.
     pub reaper: BorrowedFd<'a>,
     /// What svcd says in the environment of this command.

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use super::Context;
+use super::attached::Attached;
 use super::decide::Sandbox;
 use super::directories::{self, Directory};
 use super::groups::OwnGroup;
@@ -16,7 +17,7 @@ use super::seccomp::{self, Program};
 use super::streams::Streams;
 use super::user_namespace::UserStep;
 use super::view::{self, Mount, Rule};
-use crate::unit::namespaces::{Namespace, TimeOffsets};
+use crate::unit::namespaces::{IdMap, Namespace, TimeOffsets};
 use crate::unit::{
     Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Rlimit, RlimitResource, Scheduling,
 };
@@ -64,6 +65,8 @@ pub(super) enum Step<'a> {
     /// What of all that it can write, execute, reach.
     Access(Vec<Rule>),
     Streams(Streams<'a>),
+    /// The caller's in place of those; a new terminal is this user's, who has another id outside of its user namespace.
+    Attach(Attached<'a>, Option<Account>, Option<IdMap>),
     Scheduling(&'a Scheduling),
     /// Before any namespace, whose /proc may be another.
     OomScore(i16),
@@ -133,7 +136,12 @@ const OF_USERS: u64 = NEWIPC | NEWUTS | NEWNET;
 impl Sandbox {
     /// A process keeps the service's namespaces for its commands.
     pub fn needs_holder(&self) -> bool {
-        self.isolation.init && (namespaces(self) != 0 || self.isolation.user.is_some())
+        self.isolation.init && self.has_namespaces()
+    }
+
+    /// Something of the machine's is not shared.
+    pub fn has_namespaces(&self) -> bool {
+        namespaces(self) != 0 || self.isolation.user.is_some()
     }
 
     /// Those that the clone makes, and those that are made in the user namespace.
@@ -186,7 +194,8 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
         steps.push(Step::OomScore(service.scheduling.oom_score_adj));
     }
     let streams = streams(context);
-    let terminal = streams.need_terminal().then(|| service.tty_path.clone());
+    let needs_terminal = context.attached.is_none() && streams.need_terminal();
+    let terminal = needs_terminal.then(|| service.tty_path.clone());
     steps.extend(terminal.clone().map(|path| Step::Terminal {
         path,
         take: streams.from_terminal,
@@ -203,7 +212,10 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
             namespace_steps(context, &mut steps);
         }
     }
-    steps.push(Step::Streams(streams));
+    steps.push(match context.attached {
+        None => Step::Streams(streams),
+        Some(attached) => Step::Attach(attached, context.accounts().0, context.user_map()),
+    });
     process_steps(context, &mut steps);
     if let Some(paths) = &context.sandbox.isolation.landlock {
         steps.push(Step::Landlock(paths));

@@ -40,7 +40,7 @@ impl Supervisor {
             .iter()
             .for_each(|shutdown| self.restore_shutdown(shutdown));
         if let Some((_, files)) = former.section::<KeptFiles>(FILES).next() {
-            self.files.restore_instances(&files.instances);
+            self.files.restore(&files.instances, &files.passing);
             self.watch.restore_held(files.held);
         }
         let lives: Vec<(UnitId, KeptLife)> = former
@@ -95,6 +95,10 @@ impl Supervisor {
         for (role, process) in &kept.commands {
             self.adopt_process(unit, Who::Command(*role), process, former);
         }
+        for (client, process) in &kept.sessions {
+            self.clients.spare(*client);
+            self.adopt_process(unit, Who::Session(*client), process, former);
+        }
         self.go_on_with_queued(unit);
         self.end_unexpected(unit);
     }
@@ -127,11 +131,7 @@ impl Supervisor {
         };
         self.owners.insert(pid, (unit, who));
         if let Some(life) = self.lives.get_mut(&unit) {
-            match who {
-                Who::Holder => life.holder = Some(process),
-                Who::Sweeper => life.sweeper = Some(process),
-                Who::Command(role) => life.commands.push((role, process)),
-            }
+            life.put(who, process);
         }
     }
 

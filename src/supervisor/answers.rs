@@ -529,7 +529,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     pattern.get(p..).unwrap_or_default().iter().all(|rest| *rest == '*')
 }
 
-fn errno_name(errno: i32) -> Option<String> {
+pub(super) fn errno_name(errno: i32) -> Option<String> {
     (errno != 0).then(|| crate::unit::value::errno_name(errno))
 }
 

@@ -19,6 +19,7 @@ use super::requests::Requests;
 use super::settings::Settings;
 use super::signals;
 use super::spawn;
+use super::transient;
 use super::user_ranges::UserRanges;
 use super::watch::Watch;
 use super::{Config, Supervisor};
@@ -148,7 +149,10 @@ impl Supervisor {
             nofile,
             engine: Engine::new(seed()),
             queue: VecDeque::new(),
-            files: Files::new(path.with_overrides(config.runtime_dir.join("set"))),
+            files: Files::new(
+                path.with_overrides(config.runtime_dir.join("set"))
+                    .with_last(transient::directory(&config)),
+            ),
             kernel: Kernel::probe(),
             sandboxes: Sandboxes::default(),
             dynamic_users: DynamicUsers::open(&config.runtime_dir),

@@ -62,9 +62,7 @@ impl Supervisor {
                 group.signal_all(which, &holder)
             }
             None => {
-                life.commands
-                    .iter()
-                    .for_each(|(_, process)| signal(&process.pidfd, which));
+                life.started().for_each(|process| signal(&process.pidfd, which));
                 // The end of a pid namespace's PID 1 is the end of all that is in it; pid_namespaces(7).
                 if which == Signal::KILL {
                     life.holder.iter().for_each(|holder| signal(&holder.pidfd, which));

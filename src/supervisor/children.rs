@@ -14,7 +14,7 @@ use super::clock;
 use super::lives::Process;
 use super::poll::{Source, Who};
 use super::spawn::kind_of;
-use crate::engine::event::{End, Event, Mono, SpawnFailure, SpawnFailureKind};
+use crate::engine::event::{End, Event, Mono, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::{RunId, UnitId};
 use crate::sandbox;
 use crate::sys::wait::peek_ended_child;
@@ -61,11 +61,16 @@ impl Supervisor {
         {
             return;
         }
+        if let Some(client) = self.caller_of(unit, who) {
+            self.requests.attached.remove(&client);
+        }
         match (who, failure) {
             (Who::Holder, None) => self.on_holder_ready(unit),
             (Who::Holder, Some(failure)) => self.fail_queued(unit, failure),
             (Who::Sweeper, None) => {}
             (Who::Sweeper, Some(failure)) => tracing::warn!("{}: errno {}", failure.step, failure.errno),
+            (Who::Session(_), None) => {}
+            (Who::Session(client), Some(failure)) => self.session_failed(client, &failure),
             (Who::Command(role), None) => self.tell(unit, |run| Event::Spawned { run, role }),
             (Who::Command(role), Some(failure)) => self.tell(unit, |run| Event::SpawnFailed { run, role, failure }),
         }
@@ -111,9 +116,13 @@ impl Supervisor {
             Who::Sweeper => self.on_swept(unit),
             Who::Command(role) if !process.failed => {
                 let status = self.status_of(unit, role, end);
+                if let Role::Main(_) = role {
+                    self.requests.main_ended(unit, status.end);
+                }
                 self.tell(unit, |run| Event::Exited { run, role, status });
             }
-            Who::Command(_) => {}
+            Who::Session(client) if !process.failed => self.session_ended(client, end.0),
+            Who::Command(_) | Who::Session(_) => {}
         }
         self.look_again(unit);
     }
@@ -126,6 +135,10 @@ impl Supervisor {
             Who::Command(role) => {
                 let place = life.commands.iter().position(|(its, _)| *its == role)?;
                 Some(life.commands.swap_remove(place).1)
+            }
+            Who::Session(client) => {
+                let place = life.sessions.iter().position(|(its, _)| *its == client)?;
+                Some(life.sessions.swap_remove(place).1)
             }
         }?;
         self.owners.remove(&process.pid);
@@ -263,7 +276,7 @@ impl Supervisor {
     /// Removes a released run's cgroup, or tries again later: it stays busy until the kernel has put everyone away.
     fn try_remove(&mut self, unit: UnitId) {
         let Some(life) = self.lives.get_mut(&unit) else { return };
-        if life.holder.is_some() || !life.commands.is_empty() || life.flushing {
+        if life.holder.is_some() || life.started().next().is_some() || life.flushing {
             return;
         }
         if let Some(group) = &life.group

@@ -4,7 +4,7 @@
 //! is taken) and, for a watcher, by [`WATCH_BACKLOG_BYTES_MAX`].
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -28,6 +28,7 @@ use super::processes;
 use crate::control::call::{Call, NoCall};
 use crate::control::frame::{Decoder, REQUEST_BYTES_MAX};
 use crate::engine::event::Mono;
+use crate::sys::descriptors::{self, DESCRIPTORS_MAX};
 
 /// Clients at once, of all users, where descriptors allow: a quarter of them, so that services can always be started.
 const CLIENTS_MAX: usize = 4096;
@@ -63,6 +64,8 @@ struct Client {
     token: Token,
     peer: Peer,
     decoder: Decoder,
+    /// Descriptors that came along with what is not read yet.
+    given: Vec<OwnedFd>,
     out: Unsent,
     /// A request is under way; the next is read when it is answered, as varlink has it.
     busy: bool,
@@ -146,6 +149,7 @@ impl Clients {
             token,
             peer: Peer { uid, pid, program },
             decoder: Decoder::new(REQUEST_BYTES_MAX),
+            given: Vec::new(),
             out: Unsent::default(),
             busy: false,
             paused: false,
@@ -208,6 +212,11 @@ impl Clients {
             client.paused = false;
             client.update_interest(poll);
         }
+    }
+
+    /// A command of this client's goes on: its number is nobody else's.
+    pub fn spare(&mut self, number: u64) {
+        self.last = self.last.max(number);
     }
 
     /// From here on this client hears of every change.
@@ -299,9 +308,12 @@ impl Clients {
             return client.pause();
         }
         let mut bytes = [0_u8; READ_BYTES];
-        match client.stream.read(&mut bytes) {
-            Ok(0) => client.hung_up = true,
-            Ok(count) => client.decoder.push(bytes.get(..count).unwrap_or_default()),
+        match descriptors::receive(&client.stream, &mut bytes) {
+            Ok((0, _)) => client.hung_up = true,
+            Ok((count, given)) => {
+                client.decoder.push(bytes.get(..count).unwrap_or_default());
+                client.take(given);
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => return false,
         }
@@ -323,7 +335,7 @@ impl Clients {
                 match parsed {
                     Ok(call) => {
                         client.busy = true;
-                        Next::Call(call, client.peer.clone())
+                        Next::Call(call, client.peer.clone(), std::mem::take(&mut client.given))
                     }
                     Err(NoCall::Answer(failure)) => Next::Answer(failure.reply()),
                     Err(NoCall::Ignore) => Next::Again,
@@ -344,6 +356,13 @@ impl Clients {
 }
 
 impl Client {
+    /// Who may not ask for anything that takes descriptors gives none, and nobody more than one call takes.
+    fn take(&mut self, given: Vec<OwnedFd>) {
+        if self.peer.may_change() && self.given.len() + given.len() <= DESCRIPTORS_MAX {
+            self.given.extend(given);
+        }
+    }
+
     /// While an answer waits, nothing more is read: whoever does not listen is not heard.
     fn update_interest(&mut self, poll: &mut Poll) {
         let waits = !self.out.is_empty();
@@ -373,7 +392,7 @@ impl Client {
 }
 
 enum Next {
-    Call(Call, Peer),
+    Call(Call, Peer, Vec<OwnedFd>),
     Answer(Vec<u8>),
     Again,
     None,
@@ -399,7 +418,7 @@ impl Supervisor {
     pub(super) fn serve(&mut self, number: u64) {
         loop {
             match self.clients.next_call(number) {
-                Next::Call(call, peer) => self.request(number, call, &peer),
+                Next::Call(call, peer, given) => self.request(number, call, &peer, given),
                 Next::Answer(bytes) => self.clients.send(number, &bytes, &mut self.poll),
                 Next::Again => {}
                 Next::None => return,

@@ -24,6 +24,8 @@ pub struct Files {
     pub findings: Vec<Finding>,
     /// Instances that a client asked for by name, and of consoles; the directories alone do not mention them.
     instances: BTreeSet<UnitName>,
+    /// Transient units that go when they have ended.
+    pub passing: BTreeSet<UnitName>,
     /// Read, and waiting for `svc apply`: with `mode = "manual"`.
     pub pending: Option<Vec<Rc<Unit>>>,
     /// Units have been read once.
@@ -53,6 +55,7 @@ impl Files {
             path,
             findings: Vec::new(),
             instances: BTreeSet::new(),
+            passing: BTreeSet::new(),
             pending: None,
             loaded: false,
             vanished: None,
@@ -66,10 +69,15 @@ impl Files {
         self.instances.iter().map(|name| name.as_str().into()).collect()
     }
 
+    /// Transient units that go when they have ended.
+    pub fn passing(&self) -> Vec<Box<str>> {
+        self.passing.iter().map(|name| name.as_str().into()).collect()
+    }
+
     /// They were asked for in a former life. Units are in force already.
-    pub fn restore_instances(&mut self, names: &[Box<str>]) {
-        self.instances
-            .extend(names.iter().filter_map(|name| UnitName::new(name).ok()));
+    pub fn restore(&mut self, instances: &[Box<str>], passing: &[Box<str>]) {
+        let names = |names: &[Box<str>]| names.iter().filter_map(|name| UnitName::new(name).ok()).collect();
+        (self.instances, self.passing) = (names(instances), names(passing));
         self.loaded = true;
     }
 }
@@ -131,7 +139,7 @@ impl Supervisor {
     }
 
     /// None: a directory has vanished, and so has no word.
-    fn read_units(&mut self) -> Option<Vec<Rc<Unit>>> {
+    pub(super) fn read_units(&mut self) -> Option<Vec<Rc<Unit>>> {
         if let Err(dir) = self.watch.begin_read(self.files.path.directories(), clock::mono()) {
             if self.files.vanished.as_ref() != Some(&dir) {
                 tracing::warn!("{}: gone; its units go on as they are until it is back", dir.display());

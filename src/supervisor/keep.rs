@@ -267,6 +267,7 @@ impl Supervisor {
 
     fn unit_files(&self) -> String {
         json(&KeptFiles {
+            passing: self.files.passing(),
             instances: self.files.instances(),
             held: self.watch.held(),
         })

@@ -10,7 +10,7 @@ use rustix::fs::fstat;
 
 use super::lives::{Life, Process};
 use crate::engine::UnitId;
-use crate::engine::event::{Mono, Role, Wall};
+use crate::engine::event::{End, Mono, Role, Wall};
 use crate::engine::record::saved;
 use crate::sys;
 use crate::sys::inherit::Inherited;
@@ -136,6 +136,8 @@ pub struct KeptLife {
     pub nth: u32,
     pub holder: Option<KeptProcess>,
     pub commands: Vec<(Role, KeptProcess)>,
+    /// Commands of clients, by their numbers.
+    pub sessions: Vec<(u64, KeptProcess)>,
     pub queued: Option<Role>,
     pub killing: bool,
     pub killed: bool,
@@ -148,7 +150,7 @@ pub struct KeptLife {
     pub lacks: Vec<(Box<str>, Box<str>)>,
 }
 saved!(struct KeptLife {
-    nth, holder, commands, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, lacks
+    nth, holder, commands, sessions, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, lacks
 });
 
 impl KeptLife {
@@ -159,6 +161,11 @@ impl KeptLife {
             holder: life.holder.as_ref().map(KeptProcess::of),
             commands: commands
                 .map(|(role, process)| (*role, KeptProcess::of(process)))
+                .collect(),
+            sessions: life
+                .sessions
+                .iter()
+                .map(|(client, process)| (*client, KeptProcess::of(process)))
                 .collect(),
             queued: life.queued,
             killing: life.killing,
@@ -205,13 +212,16 @@ saved!(struct KeptClient {
 pub struct KeptCall {
     /// It waits for the re-exec itself.
     pub reexec: bool,
+    /// It waits for the end of this unit's main process, or for what comes after that, and how that ended.
+    pub run: Option<UnitId>,
+    pub ended: Option<End>,
     pub more: bool,
     pub left: Vec<UnitId>,
     /// Those that are known, as JSON.
     pub outcomes: Box<str>,
     pub deadline: Option<Mono>,
 }
-saved!(struct KeptCall { reexec, more, left, outcomes, deadline });
+saved!(struct KeptCall { reexec, run, ended, more, left, outcomes, deadline });
 
 /// An end that has begun.
 #[derive(Clone, Debug)]
@@ -249,7 +259,9 @@ saved!(struct KeptSelf { version, boot, since_mono, since_wall, nofile, lock, li
 pub struct KeptFiles {
     /// Instances that were asked for by name.
     pub instances: Vec<Box<str>>,
+    /// Transient units that go when they have ended.
+    pub passing: Vec<Box<str>>,
     /// Directories that held units, with their device and inode.
     pub held: Vec<(Box<str>, (u64, u64))>,
 }
-saved!(struct KeptFiles { instances, held });
+saved!(struct KeptFiles { instances, passing, held });

@@ -27,6 +27,8 @@ pub struct Life {
     pub holder: Option<Process>,
     /// Its commands that run now.
     pub commands: Vec<(Role, Process)>,
+    /// Commands of clients that run beside them, by the clients' numbers.
+    pub sessions: Vec<(u64, Process)>,
     /// What takes away what the run leaves, and whether its cgroup is kept for the next run.
     pub sweeper: Option<Process>,
     /// Likewise.
@@ -95,6 +97,7 @@ impl Life {
             group,
             holder: None,
             commands: Vec::new(),
+            sessions: Vec::new(),
             sweeper: None,
             keep_after_sweep: false,
             queued: None,
@@ -149,7 +152,31 @@ impl Life {
                 .iter_mut()
                 .find(|(its, _)| *its == role)
                 .map(|(_, process)| process),
+            Who::Session(client) => self
+                .sessions
+                .iter_mut()
+                .find(|(its, _)| *its == client)
+                .map(|(_, process)| process),
         }
+    }
+
+    /// One more.
+    pub fn put(&mut self, who: Who, process: Process) {
+        match who {
+            Who::Holder => self.holder = Some(process),
+            Who::Sweeper => self.sweeper = Some(process),
+            Who::Command(role) => {
+                self.commands.reserve_exact(1);
+                self.commands.push((role, process));
+            }
+            Who::Session(client) => self.sessions.push((client, process)),
+        }
+    }
+
+    /// The processes that svcd has started for it, besides its holder.
+    pub fn started(&self) -> impl Iterator<Item = &Process> {
+        let commands = self.commands.iter().map(|(_, process)| process);
+        commands.chain(self.sessions.iter().map(|(_, process)| process))
     }
 
     /// Processes of the unit besides its holder: those of its cgroup, or its commands where it has no cgroup.
@@ -157,7 +184,7 @@ impl Life {
         let holder = self.holder.as_ref().map(|holder| holder.pid);
         match self.group.as_ref().map(Group::members) {
             Some(Ok(members)) => members.into_iter().filter(|pid| Some(*pid) != holder).collect(),
-            Some(Err(_)) | None => self.commands.iter().map(|(_, process)| process.pid).collect(),
+            Some(Err(_)) | None => self.started().map(|process| process.pid).collect(),
         }
     }
 }

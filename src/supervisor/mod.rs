@@ -1,7 +1,7 @@
 //! What does happen: one thread, one wait.
 //!
 //! Before the first unit: [`prepare`]. Kernel to event: [`children`], [`watch`], [`clients`], [`signals`]. Action to kernel: [`carry_out`], then a file for
-//! each deed: [`spawn`], [`conditions`], [`outputs`]. [`turn`] is the loop, [`clock`] the only clock, [`answers`] turns
+//! each deed: [`spawn`], [`sessions`], [`conditions`], [`outputs`]. [`turn`] is the loop, [`clock`] the only clock, [`answers`] turns
 //! the engine's words into what clients see, [`timings`] its times.
 
 use std::collections::{HashMap, VecDeque};
@@ -51,6 +51,7 @@ mod processes;
 mod reexec;
 mod requests;
 mod roots;
+mod sessions;
 mod set;
 pub mod settings;
 mod shutdown;
@@ -59,6 +60,7 @@ mod spawn;
 mod stats;
 mod sweep;
 mod timings;
+mod transient;
 mod turn;
 mod user_ranges;
 mod watch;

@@ -54,6 +54,8 @@ pub enum Who {
     Holder,
     /// A command.
     Command(Role),
+    /// A command of a client's, by its number.
+    Session(u64),
     /// The child of svcd's that takes away what the run leaves.
     Sweeper,
 }

@@ -1,6 +1,7 @@
 //! Requests of clients: each carried out at once, or kept until the engine has answered its jobs.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 mod handover;
@@ -13,11 +14,13 @@ use super::clock;
 use super::conditions::Looks;
 use super::freeze::Freezing;
 use super::limits::Movers;
+use super::sessions::{Attachment, Beside};
+use super::transient::Transient;
 use crate::control::call::{Call, Request, Verb, Whom};
 use crate::control::reply::{Failure, Told, reply};
 use crate::control::{interface, returns, view};
 use crate::engine::action::{Outcome, Scope};
-use crate::engine::event::Mono;
+use crate::engine::event::{End, Mono};
 use crate::engine::{JobId, UnitId};
 
 /// Jobs that the engine works on, and the calls that wait for them.
@@ -30,6 +33,8 @@ pub struct Requests {
     calls: BTreeMap<u64, Waiting>,
     /// Outcomes that wait for the log process, by its token.
     held: BTreeMap<u64, (JobId, Outcome, Mono)>,
+    /// What callers have sent along for commands that are still to be started.
+    pub attached: BTreeMap<u64, Attachment>,
     /// What the kernel has not done yet.
     pub freezing: Vec<Freezing>,
     pub movers: Movers,
@@ -49,6 +54,8 @@ struct Waiting {
 #[derive(Clone, Debug)]
 enum What {
     Units,
+    /// The end of a transient unit's main process, and of what follows: it is here once it has ended.
+    Run(UnitId, Option<End>),
     Reexec,
     Apply(view::Plan),
 }
@@ -57,7 +64,45 @@ impl Requests {
     /// A client is gone: its jobs go on, and nobody is told.
     pub fn forget(&mut self, number: u64) {
         self.calls.remove(&number);
+        self.attached.remove(&number);
         self.jobs.retain(|_, (client, _)| *client != number);
+    }
+
+    /// The call is answered at the end of the unit's main process, which gets the caller's streams.
+    pub fn wait_for_run(&mut self, client: u64, unit: UnitId, attachment: Attachment) {
+        if let Some(waiting) = self.calls.get_mut(&client) {
+            waiting.what = What::Run(unit, None);
+            self.attached.insert(client, attachment);
+        }
+    }
+
+    /// A unit's main process has ended, for whoever waits for that.
+    pub fn main_ended(&mut self, unit: UnitId, end: End) {
+        let waits = |waiting: &&mut Waiting| matches!(waiting.what, What::Run(its, None) if its == unit);
+        if let Some(waiting) = self.calls.values_mut().find(waits) {
+            waiting.what = What::Run(unit, Some(end));
+        }
+    }
+
+    /// The client who runs this unit and is attached to it.
+    pub fn runner_of(&self, unit: UnitId) -> Option<u64> {
+        let runs = |waiting: &Waiting| matches!(waiting.what, What::Run(its, None) if its == unit);
+        let found = self.calls.iter().find(|(_, waiting)| runs(waiting));
+        found.map(|(client, _)| *client)
+    }
+
+    /// The clients whose unit has had its run, and that unit.
+    pub fn ran(&self) -> Vec<(u64, UnitId)> {
+        let ended = self.calls.iter().filter_map(|(client, waiting)| match waiting.what {
+            What::Run(unit, Some(_)) => Some((*client, unit)),
+            What::Run(_, None) | What::Units | What::Reexec | What::Apply(_) => None,
+        });
+        ended.collect()
+    }
+
+    /// Whether anybody still waits for a job of this unit.
+    pub fn has_job(&self, unit: UnitId) -> bool {
+        self.jobs.values().any(|(_, its)| *its == unit)
     }
 
     fn new_job(&mut self, client: u64, unit: UnitId) -> JobId {
@@ -76,7 +121,7 @@ impl Requests {
 
 impl Supervisor {
     /// Carries a request out.
-    pub(super) fn request(&mut self, client: u64, call: Call, peer: &Peer) {
+    pub(super) fn request(&mut self, client: u64, call: Call, peer: &Peer, given: Vec<OwnedFd>) {
         if !call.request.only_reads() && !peer.may_change() {
             let failure = Failure::PermissionDenied {
                 what: call
@@ -109,6 +154,36 @@ impl Supervisor {
                 self.clients.watch(client);
                 let first = reply(&returns::Changes::default(), true);
                 return self.clients.send(client, &first, &mut self.poll);
+            }
+            Request::Run {
+                unit,
+                text,
+                remove,
+                size,
+            } => {
+                let order = Transient {
+                    name: unit,
+                    text,
+                    passes: *remove,
+                };
+                return self.run_transient(client, &call, peer, order, (given, *size));
+            }
+            Request::Exec {
+                unit,
+                command,
+                environment,
+                user,
+                working_directory,
+                size,
+            } => {
+                let order = Beside {
+                    unit,
+                    command,
+                    environment,
+                    user: user.as_deref(),
+                    working_directory: working_directory.as_deref(),
+                };
+                return self.exec(client, &call, &order, (given, *size));
             }
             Request::Shutdown { power } => self.shutdown_request(*power, peer.cause()),
             Request::Reexec => return self.requests.ask_reexec(client, &mut self.reexec_asked),
@@ -278,13 +353,15 @@ impl Supervisor {
         if let Some(place) = waiting.left.iter().position(|left| *left == unit) {
             waiting.left.swap_remove(place);
         }
-        if waiting.left.is_empty() {
+        let has_failed = |outcome: &view::Outcome| outcome.outcome != view::OutcomeKind::Done;
+        let runs_on = matches!(waiting.what, What::Run(..)) && !waiting.outcomes.iter().any(has_failed);
+        if waiting.left.is_empty() && !runs_on {
             self.end_call(client, view::OutcomeKind::Done);
         }
     }
 
     /// Answers a call; units without an outcome by now get this one.
-    fn end_call(&mut self, client: u64, for_the_rest: view::OutcomeKind) {
+    pub(super) fn end_call(&mut self, client: u64, for_the_rest: view::OutcomeKind) {
         let Some(waiting) = self.requests.calls.remove(&client) else {
             return;
         };
@@ -302,6 +379,7 @@ impl Supervisor {
                 },
                 false,
             ),
+            What::Run(_, end) => reply(&super::sessions::ran(outcomes, end), false),
             // Answered by whoever knows what came of it.
             What::Reexec => return,
             What::Apply(plan) => reply(&returns::Planned { plan, generation: None }, false),

@@ -201,6 +201,7 @@ impl Supervisor {
         self.tree.remove_base();
         // What was set until the next boot was set for units that run.
         drop(self.files.path.overrides().map(std::fs::remove_dir_all));
+        super::transient::remove_all(&self.config);
         self.keep.end();
         super::sweep::remove_roots(&self.config);
         // Whoever looks finds no supervisor, with or without the file.

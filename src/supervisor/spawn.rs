@@ -49,17 +49,19 @@ impl Supervisor {
         }
         let life = self.lives.get_mut(&run.unit).ok_or_else(|| step("unit", 0))?;
         if !life.sandbox.needs_holder() {
-            return self.start_process(run.unit, Who::Command(role), Some(command));
+            return self.start_process(run.unit, Who::Command(role), Some(command), None);
         }
         match &life.holder {
-            Some(holder) if holder.report.is_none() => self.start_process(run.unit, Who::Command(role), Some(command)),
+            Some(holder) if holder.report.is_none() => {
+                self.start_process(run.unit, Who::Command(role), Some(command), None)
+            }
             Some(_) => {
                 life.queued = Some(role);
                 Ok(())
             }
             None => {
                 life.queued = Some(role);
-                self.start_process(run.unit, Who::Holder, None).inspect_err(|_| {
+                self.start_process(run.unit, Who::Holder, None, None).inspect_err(|_| {
                     if let Some(life) = self.lives.get_mut(&run.unit) {
                         life.queued = None;
                     }
@@ -76,7 +78,7 @@ impl Supervisor {
         let role = match who {
             Who::Holder => life.queued,
             Who::Command(role) => Some(role),
-            Who::Sweeper => None,
+            Who::Sweeper | Who::Session(_) => None,
         };
         let found = failure.kind == SpawnFailureKind::Unenforceable;
         let (Some(role), true) = (role, found && life.do_without(&failure.step, &failure.detail)) else {
@@ -104,8 +106,9 @@ impl Supervisor {
         if let Some(life) = &mut kept {
             Self::unwatch_oom(&mut self.poll, life);
         }
-        let (group, holder, dynamic_user) =
-            kept.map_or((None, None, None), |life| (life.group, life.holder, life.dynamic_user));
+        let (group, holder, dynamic_user, sessions) = kept.map_or_else(Default::default, |life| {
+            (life.group, life.holder, life.dynamic_user, life.sessions)
+        });
         let dynamic_user = match dynamic_user {
             None if service.dynamic_user => {
                 let taken = self.dynamic_users.take(&unit.name);
@@ -120,6 +123,7 @@ impl Supervisor {
         let life = Life {
             holder,
             dynamic_user,
+            sessions,
             ..self.new_life(run, &dressed, group, sandbox)
         };
         self.lives.insert(run.unit, life);
@@ -198,16 +202,32 @@ impl Supervisor {
     }
 
     /// Clones the holder or a command, and waits for its report and its end.
-    fn start_process(&mut self, unit: UnitId, who: Who, command: Option<&Command>) -> Result<(), SpawnFailure> {
+    pub(super) fn start_process(
+        &mut self,
+        unit: UnitId,
+        who: Who,
+        command: Option<&Command>,
+        instead: Option<&Service>,
+    ) -> Result<(), SpawnFailure> {
         let environment = self.environment_of(unit, who);
         let user_range = self.user_range_of(unit)?;
         let life = self.lives.get(&unit).ok_or_else(|| step("unit", 0))?;
-        let Kind::Service(service) = &life.unit.kind else {
+        let Kind::Service(own) = &life.unit.kind else {
             return Err(step("unit", 0));
         };
+        let service = instead.unwrap_or(own);
         let join_files: Vec<BorrowedFd<'_>> = life.group.iter().flat_map(Group::join_files).map(AsFd::as_fd).collect();
         let roots = super::sweep::roots(&self.config);
-        let holder = life.holder.as_ref().map(|holder| holder.pidfd.as_fd());
+        // Where nobody keeps the namespaces, those of the main process are where a client's command belongs.
+        let inside = match who {
+            Who::Session(_) if life.holder.is_none() && life.sandbox.has_namespaces() => life.main(),
+            Who::Session(_) | Who::Holder | Who::Sweeper | Who::Command(_) => life.holder.as_ref(),
+        };
+        let inside = inside.map(|process| process.pidfd.as_fd());
+        let output = self.outputs.write_end(&life.unit.name);
+        let attachment = self
+            .caller_of(unit, who)
+            .and_then(|client| self.requests.attached.get(&client));
         let context = Context {
             joined: self.joined_of(life)?,
             roots: &roots,
@@ -221,7 +241,8 @@ impl Supervisor {
             own_groups: life.group.iter().flat_map(Group::delegated).map(own_group).collect(),
             step_beside: life.group.as_ref().and_then(Group::step_beside),
             reads_input: matches!(who, Who::Command(Role::Pre(_) | Role::Main(_))),
-            output: self.outputs.write_end(&life.unit.name),
+            output,
+            attached: attachment.map(|attachment| attachment.given(output)),
             reaper: self.reaper.as_fd(),
             environment,
             nofile: self.nofile,
@@ -229,14 +250,23 @@ impl Supervisor {
         };
         let setup = match command {
             None => sandbox::holder(&context),
-            Some(command) => sandbox::command(&context, command, holder),
+            Some(command) => sandbox::command(&context, command, inside),
         };
         let into = life.group.as_ref().and_then(|group| match who {
             Who::Holder | Who::Command(Role::Main(_)) => group.clone_into(),
-            Who::Command(_) | Who::Sweeper => group.clone_beside(),
+            Who::Command(_) | Who::Session(_) | Who::Sweeper => group.clone_beside(),
         });
         let child = sandbox::start(&setup, into).map_err(|error| from_io("clone", &error))?;
         self.watch_process(unit, who, child)
+    }
+
+    /// The client whose streams a process has.
+    pub(super) fn caller_of(&self, unit: UnitId, who: Who) -> Option<u64> {
+        match who {
+            Who::Session(client) => Some(client),
+            Who::Command(Role::Main(0)) => self.requests.runner_of(unit),
+            Who::Command(_) | Who::Holder | Who::Sweeper => None,
+        }
     }
 
     pub(super) fn watch_process(&mut self, unit: UnitId, who: Who, child: sandbox::Child) -> Result<(), SpawnFailure> {
@@ -267,14 +297,7 @@ impl Supervisor {
             failed: false,
         };
         if let Some(life) = self.lives.get_mut(&unit) {
-            match who {
-                Who::Holder => life.holder = Some(process),
-                Who::Sweeper => life.sweeper = Some(process),
-                Who::Command(role) => {
-                    life.commands.reserve_exact(1);
-                    life.commands.push((role, process));
-                }
-            }
+            life.put(who, process);
         }
         Ok(())
     }

@@ -66,6 +66,7 @@ impl Supervisor {
             }
             self.on_deadlines();
             self.settle();
+            self.collect();
             self.watch_console();
             self.reexec_if_asked();
         }

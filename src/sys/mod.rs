@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod child;
 pub mod clock;
 pub mod clone;
+pub mod descriptors;
 pub mod detached;
 pub mod exec;
 pub mod fault;

@@ -51,6 +51,12 @@ impl SearchPath {
         }
     }
 
+    /// With another directory below all others.
+    pub fn with_last(mut self, directory: PathBuf) -> Self {
+        self.directories.push(directory);
+        self
+    }
+
     /// Highest first.
     pub fn directories(&self) -> &[PathBuf] {
         &self.directories

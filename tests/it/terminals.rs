@@ -13,15 +13,15 @@ use super::harness::{Plan, SLEEPER, Svcd, shell};
 use super::machine::{eventually, is_root, skip};
 
 /// A terminal of the test's own, and what came out of it so far.
-struct Terminal {
+pub struct Terminal {
     path: PathBuf,
     keyboard: fs::File,
-    slave: Option<OwnedFd>,
+    pub slave: Option<OwnedFd>,
     screen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Terminal {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let pair = openpty(None, None).expect("a terminal");
         let path = nix::unistd::ttyname(&pair.slave).expect("a terminal has a name");
         let keyboard = fs::File::from(pair.master);
@@ -55,13 +55,13 @@ impl Terminal {
         format!("standard-input = \"tty\"\nstandard-output = \"tty\"\ntty-path = \"{path}\"\n")
     }
 
-    fn shows(&self, part: &str) {
+    pub fn shows(&self, part: &str) {
         eventually(&format!("the terminal shows {part:?}"), || {
             String::from_utf8_lossy(&self.screen.lock().unwrap()).contains(part)
         });
     }
 
-    fn type_in(&self, keys: &str) {
+    pub fn type_in(&self, keys: &str) {
         (&self.keyboard).write_all(keys.as_bytes()).expect("type");
     }
 }

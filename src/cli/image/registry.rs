@@ -27,17 +27,8 @@ struct Moved {
 /// # Errors
 /// [`Failure`]; what has come of it stays for the next time.
 pub fn pull(session: &mut Session<'_>, store: &Store, pull: Pull) -> Result<(), Failure> {
-    let wrong = |error| failed("image pull", error);
-    let _adding = store.adding().map_err(wrong)?;
-    let client = client(&pull.name).map_err(wrong)?;
     let platform = pull.platform.unwrap_or_else(Platform::of_this_machine);
-    let ready = |image: &Image| layer::ready(store, image);
-    let mut teller = Teller::new(session, pull.quiet);
-    let done = registry::pull(store, &client, &pull.name, &platform, &ready, &mut |step| {
-        teller.tell(&step)
-    });
-    teller.end();
-    let pulled = done.map_err(wrong)?;
+    let pulled = take_in(session, store, &pull.name, &platform, pull.quiet)?;
     if session.json {
         return session.print_json(&Moved {
             name: pull.name.to_string(),
@@ -45,6 +36,31 @@ pub fn pull(session: &mut Session<'_>, store: &Store, pull: Pull) -> Result<(), 
         });
     }
     Ok(writeln!(session.out, "pulled {} ({})", pull.name, pulled.pulled_as)?)
+}
+
+/// What is to be run next: of this machine's kind.
+///
+/// # Errors
+/// As [`pull`].
+pub fn fetch(session: &mut Session<'_>, store: &Store, name: &Name) -> Result<(), Failure> {
+    take_in(session, store, name, &Platform::of_this_machine(), false).map(drop)
+}
+
+fn take_in(
+    session: &mut Session<'_>,
+    store: &Store,
+    name: &Name,
+    platform: &Platform,
+    quiet: bool,
+) -> Result<registry::Pulled, Failure> {
+    let wrong = |error| failed("image pull", error);
+    let _adding = store.adding().map_err(wrong)?;
+    let client = client(name).map_err(wrong)?;
+    let ready = |image: &Image| layer::ready(store, image);
+    let mut teller = Teller::new(session, quiet);
+    let done = registry::pull(store, &client, name, platform, &ready, &mut |step| teller.tell(&step));
+    teller.end();
+    done.map_err(wrong)
 }
 
 /// `svc image push`.

@@ -115,11 +115,7 @@ impl Supervisor {
             failed: false,
         };
         if let Some(life) = self.lives.get_mut(&unit) {
-            match who {
-                Who::Holder => life.holder = Some(process),
-                Who::Sweeper => life.sweeper = Some(process),
-                Who::Command(role) => life.commands.push((role, process)),
-            }
+            life.put(who, process);
         }
     }
 

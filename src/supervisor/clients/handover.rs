@@ -36,6 +36,7 @@ impl Clients {
                 program: kept.program.clone(),
             },
             decoder,
+            given: Vec::new(),
             out: kept.unsent.clone().into(),
             busy: kept.busy,
             paused: false,

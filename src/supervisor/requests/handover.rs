@@ -44,6 +44,14 @@ impl Requests {
         let waiting = self.calls.get(&client)?;
         Some(KeptCall {
             reexec: matches!(waiting.what, What::Reexec),
+            run: match waiting.what {
+                What::Run(unit, _) => Some(unit),
+                What::Units | What::Reexec | What::Apply(_) => None,
+            },
+            ended: match waiting.what {
+                What::Run(_, end) => end,
+                What::Units | What::Reexec | What::Apply(_) => None,
+            },
             more: waiting.more,
             left: waiting.left.clone(),
             outcomes: serde_json::to_string(&waiting.outcomes).unwrap_or_default().into(),
@@ -76,7 +84,11 @@ impl Requests {
     /// The call of a client that was taken over.
     pub fn restore_call(&mut self, client: u64, kept: &KeptCall) {
         let waiting = Waiting {
-            what: if kept.reexec { What::Reexec } else { What::Units },
+            what: match kept.run {
+                _ if kept.reexec => What::Reexec,
+                Some(unit) => What::Run(unit, kept.ended),
+                None => What::Units,
+            },
             more: kept.more,
             left: kept.left.clone(),
             outcomes: serde_json::from_str(&kept.outcomes).unwrap_or_default(),

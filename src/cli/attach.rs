@@ -1,0 +1,292 @@
+//! The caller's side of a command that has its streams: what is typed goes in, what is printed comes out, signals are
+//! handed on, until the supervisor tells how it ended.
+//!
+//! A stream that is no terminal goes to the command as it is. A terminal of the caller's never does: whoever has it could
+//! read what is typed to others; so the command gets a pipe, or a terminal of its own, and what passes is copied.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Signal, pidfd_send_signal};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use serde::de::DeserializeOwned;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+
+use super::failure::{Failure, Kind};
+use super::session::Session;
+use crate::control::channel::{Begun, Channel};
+use crate::control::client::Client;
+use crate::control::{Request, WindowSize};
+
+mod copy;
+mod keeper;
+
+use copy::{Copy, Keys, Typed};
+pub use keeper::keep;
+
+/// Handed on to the command.
+const SIGNALS: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+
+/// Which streams the command is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Standard input; else it reads nothing.
+    pub input: bool,
+    /// A terminal.
+    pub terminal: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Came<T> {
+    /// The supervisor's answer.
+    Answer(T),
+    /// The caller has turned away, and the command goes on.
+    Detached,
+}
+
+impl Wanted {
+    /// The size of the caller's terminal, for the one that the command gets.
+    ///
+    /// # Errors
+    /// [`Failure`]: a terminal is wanted for input that comes from elsewhere.
+    pub fn size(self, what: &str) -> Result<Option<WindowSize>, Failure> {
+        if self.terminal && self.input && !io::stdin().is_terminal() {
+            let failure = Failure::new(Kind::Usage, what, "-t, and standard input is no terminal");
+            return Err(failure.hint("-i alone hands input on as it is"));
+        }
+        Ok(Some(size()).filter(|_| self.terminal))
+    }
+}
+
+fn size() -> WindowSize {
+    let found = tcgetwinsize(io::stdin()).or_else(|_| tcgetwinsize(io::stdout()));
+    found.map_or(WindowSize { rows: 24, columns: 80 }, |size| WindowSize {
+        rows: size.ws_row,
+        columns: size.ws_col,
+    })
+}
+
+/// Asks, and stands between the caller and the command until it has ended.
+///
+/// # Errors
+/// [`Failure`] that names `what`.
+pub fn follow<T: DeserializeOwned>(
+    session: &Session<'_>,
+    what: &str,
+    request: &Request,
+    wanted: Wanted,
+) -> Result<Came<T>, Failure> {
+    let failed = |error: io::Error| Failure::new(Kind::Failed, what, error);
+    let of_call = |error| Failure::of_call(what, error);
+    let mut client = session.connect(what)?;
+    let signals = signals().map_err(failed)?;
+    let (channel, theirs) = Channel::new().map_err(failed)?;
+    let mut attached = Attached::new(wanted).map_err(failed)?;
+    let given: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd())
+        .chain(attached.given.iter().map(AsFd::as_fd))
+        .collect();
+    client.send_with(request, false, &given).map_err(of_call)?;
+    drop(theirs);
+    attached.given.clear();
+    loop {
+        if let Some(reply) = client.receive_ready::<T>().map_err(of_call)? {
+            attached.drain();
+            return Ok(Came::Answer(reply.value));
+        }
+        attached.wait(&client, &channel, &signals).map_err(failed)?;
+        attached.hear(&channel).map_err(failed)?;
+        for (signal, pipe) in &signals {
+            if drained(pipe) {
+                attached.on_signal(*signal).map_err(failed)?;
+            }
+        }
+        if attached.copy() == Typed::Detach {
+            attached.leave().map_err(failed)?;
+            return Ok(Came::Detached);
+        }
+    }
+}
+
+/// A pipe for each signal, readable once it has come.
+fn signals() -> io::Result<Vec<(i32, UnixStream)>> {
+    let one = |signal: &i32| {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(*signal, writer)?;
+        Ok((*signal, reader))
+    };
+    SIGNALS.iter().map(one).collect()
+}
+
+fn drained(mut pipe: &UnixStream) -> bool {
+    pipe.read(&mut [0; 64]).is_ok_and(|count| count > 0)
+}
+
+/// What stands between the caller and the command.
+struct Attached {
+    /// To be sent along.
+    given: Vec<OwnedFd>,
+    begun: Option<Begun>,
+    /// Has ended its part with the channel.
+    told: bool,
+    wanted: Wanted,
+    input: Option<Copy>,
+    outputs: Vec<Copy>,
+    raw: Option<Raw>,
+}
+
+impl Attached {
+    fn new(wanted: Wanted) -> io::Result<Self> {
+        let mut new = Self {
+            given: Vec::new(),
+            begun: None,
+            told: false,
+            wanted,
+            input: None,
+            outputs: Vec::new(),
+            raw: None,
+        };
+        if wanted.terminal {
+            return Ok(new);
+        }
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let input = match (wanted.input, stdin.is_terminal()) {
+            (false, _) => File::open("/dev/null")?.into(),
+            (true, false) => stdin.as_fd().try_clone_to_owned()?,
+            (true, true) => {
+                let (reader, writer) = io::pipe()?;
+                new.input = Some(Copy::new(stdin.as_fd(), writer.as_fd(), None)?);
+                reader.into()
+            }
+        };
+        let output = new.output(stdout.as_fd(), stdout.is_terminal())?;
+        let error = new.output(stderr.as_fd(), stderr.is_terminal())?;
+        new.given = vec![input, output, error];
+        Ok(new)
+    }
+
+    fn output(&mut self, own: BorrowedFd<'_>, is_terminal: bool) -> io::Result<OwnedFd> {
+        if !is_terminal {
+            return own.try_clone_to_owned();
+        }
+        let (reader, writer) = io::pipe()?;
+        self.outputs.push(Copy::new(reader.as_fd(), own, None)?);
+        Ok(writer.into())
+    }
+
+    fn wait(&self, client: &Client, channel: &Channel, signals: &[(i32, UnixStream)]) -> io::Result<()> {
+        let mut waited = vec![PollFd::new(client.as_fd(), PollFlags::POLLIN)];
+        if !self.told {
+            waited.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
+        }
+        waited.extend(
+            signals
+                .iter()
+                .map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
+        waited.extend(self.input.iter().chain(&self.outputs).filter_map(Copy::waits_for));
+        match poll(&mut waited, PollTimeout::NONE) {
+            Err(nix::Error::EINTR) => Ok(()),
+            other => Ok(other.map(|_| ())?),
+        }
+    }
+
+    /// The command has begun, and perhaps has a terminal.
+    fn hear(&mut self, channel: &Channel) -> io::Result<()> {
+        let mut ready = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        if self.told || poll(&mut ready, PollTimeout::ZERO)? == 0 {
+            return Ok(());
+        }
+        self.told = true;
+        self.begun = channel.receive()?;
+        let Some(terminal) = self.begun.as_ref().and_then(|begun| begun.terminal.as_ref()) else {
+            return Ok(());
+        };
+        self.outputs
+            .push(Copy::new(terminal.as_fd(), io::stdout().as_fd(), None)?);
+        if self.wanted.input {
+            self.raw = Some(Raw::set()?);
+            self.input = Some(Copy::new(io::stdin().as_fd(), terminal.as_fd(), Some(Keys::default()))?);
+        }
+        resize(terminal);
+        Ok(())
+    }
+
+    fn on_signal(&self, signal: i32) -> io::Result<()> {
+        let Some(begun) = &self.begun else {
+            // There is nobody to hand it on to.
+            return match signal {
+                SIGWINCH => Ok(()),
+                _ => Err(io::ErrorKind::Interrupted.into()),
+            };
+        };
+        match (&begun.terminal, Signal::from_named_raw(signal)) {
+            (Some(terminal), _) if signal == SIGWINCH => resize(terminal),
+            (None, _) if signal == SIGWINCH => {}
+            (_, Some(signal)) => drop(pidfd_send_signal(&begun.pidfd, signal)),
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self) -> Typed {
+        for output in &mut self.outputs {
+            output.go_on();
+        }
+        self.outputs.retain(|output| !output.is_over());
+        let typed = self.input.as_mut().map_or(Typed::Nothing, Copy::go_on);
+        if self.input.as_ref().is_some_and(Copy::is_over) {
+            self.input = None;
+        }
+        typed
+    }
+
+    /// All that the command had still printed.
+    fn drain(&mut self) {
+        for output in &mut self.outputs {
+            output.finish();
+        }
+    }
+
+    /// The terminal goes to somebody who keeps it, or its end would hang the command up.
+    fn leave(&mut self) -> io::Result<()> {
+        self.raw = None;
+        self.input = None;
+        self.outputs.clear();
+        let terminal = self
+            .begun
+            .as_mut()
+            .and_then(|begun| Some((begun.terminal.take()?, begun.log.take())));
+        terminal.map_or(Ok(()), |(terminal, log)| keeper::start(terminal, log))
+    }
+}
+
+fn resize(terminal: &OwnedFd) {
+    if let Ok(size) = tcgetwinsize(io::stdin()) {
+        let _ = tcsetwinsize(terminal, size);
+    }
+}
+
+/// The caller's terminal hands every key on as it is; as it was before when this goes; termios(3).
+struct Raw(Termios);
+
+impl Raw {
+    fn set() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        let _ = io::stdout().flush();
+    }
+}

@@ -1,0 +1,128 @@
+//! `run`: a unit made of flags, run at once. [`arguments`] is what can be typed, [`text`] the unit file that it means.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::attach::{self, Came, Wanted};
+use super::failure::{Failure, Kind};
+use super::session::Session;
+use super::{exec, jobs};
+use crate::control::Request;
+use crate::control::returns::Ran;
+use crate::control::view::{OutcomeKind, Version};
+use crate::image;
+
+pub mod arguments;
+mod text;
+
+use arguments::Run;
+use text::Root;
+
+/// `svc run`.
+///
+/// # Errors
+/// [`Failure`], whose exit status is the command's, wherever it has begun.
+pub fn run(session: &mut Session<'_>, order: &Run) -> Result<(), Failure> {
+    let root = text::root(order).map_err(|why| Failure::new(Kind::Usage, "run", why))?;
+    let name = match &order.name {
+        Some(name) => name.clone(),
+        None => text::name(order, &root),
+    };
+    let what = format!("run {name}");
+    let entry_point = match &root {
+        Root::Image(image) => entry_point(session, &what, image, order)?,
+        Root::Directory(_) | Root::Machine => Vec::new(),
+    };
+    let text = text::unit(order, &root, entry_point).map_err(|why| Failure::new(Kind::Usage, &what, why))?;
+    if order.print_unit {
+        return Ok(write!(session.out, "{text}")?);
+    }
+    let wanted = Wanted {
+        input: order.streams.interactive,
+        terminal: order.streams.tty,
+    };
+    let request = Request::Run {
+        unit: name.clone(),
+        text,
+        remove: order.rm,
+        size: wanted.size(&what)?,
+    };
+    if order.detach {
+        let ran: Ran = session.ask_for_long(&what, &request)?;
+        jobs::conclude_failed(session, "run", &ran.outcomes)?;
+        return Ok(writeln!(session.out, "{name}")?);
+    }
+    let ran: Ran = match attach::follow(session, &what, &request, wanted)? {
+        Came::Answer(ran) => ran,
+        Came::Detached => return Ok(()),
+    };
+    match ran.outcomes.first() {
+        None => exec::ended(ran.code, ran.signal.as_deref()),
+        Some(outcome) => match spawn_step(outcome.result_text.as_deref()) {
+            Some((step, errno)) if outcome.outcome == OutcomeKind::Failed => Err(exec::not_begun(&what, step, errno)),
+            _ => jobs::conclude_failed(session, "run", &ran.outcomes),
+        },
+    }
+}
+
+/// `spawn exec /bin/x: ENOENT`, the step and the error.
+fn spawn_step(result: Option<&str>) -> Option<(&str, Option<&str>)> {
+    let step = result?.strip_prefix("spawn ")?;
+    Some(
+        step.rsplit_once(": ")
+            .map_or((step, None), |(step, errno)| (step, Some(errno))),
+    )
+}
+
+/// The words before those that were typed: docker run(1). One that is not here is fetched.
+fn entry_point(session: &mut Session<'_>, what: &str, image: &str, order: &Run) -> Result<Vec<String>, Failure> {
+    let state_dir = state_dir(session);
+    let found = image::root::entry_point(&state_dir.join(image::STORE), image);
+    let found = match found {
+        Err(error) if error.kind == image::Kind::NoSuchImage && !order.print_unit => {
+            fetch(session, &state_dir, image, error).and_then(|()| {
+                image::root::entry_point(&state_dir.join(image::STORE), image)
+                    .map_err(|error| Failure::new(Kind::Failed, what, error))
+            })
+        }
+        other => other.map_err(|error| {
+            let kind = match error.kind {
+                image::Kind::Refused => Kind::Invalid,
+                image::Kind::NoSuchImage | image::Kind::Failed => Kind::Failed,
+            };
+            Failure::new(kind, what, error)
+        }),
+    };
+    let overridden = order.entrypoint.clone().map(|program| vec![program]);
+    found.map(|words| overridden.unwrap_or(words))
+}
+
+#[cfg(feature = "registry")]
+fn fetch(session: &mut Session<'_>, state_dir: &Path, image: &str, _absent: image::Error) -> Result<(), Failure> {
+    super::image::fetch(session, state_dir, image)
+}
+
+#[cfg(not(feature = "registry"))]
+fn fetch(_session: &mut Session<'_>, _state_dir: &Path, image: &str, absent: image::Error) -> Result<(), Failure> {
+    Err(Failure::new(Kind::Failed, format!("run {image}"), absent))
+}
+
+/// That of the supervisor that answers, or of the one that would.
+fn state_dir(session: &Session<'_>) -> PathBuf {
+    let variable = || std::env::var_os("SVC_STATE_DIR").filter(|path: &OsString| !path.is_empty());
+    let version = session.ask::<Version>("run", &Request::Version);
+    let told = version.ok().map(|version| PathBuf::from(version.state_dir));
+    told.or_else(|| variable().map(PathBuf::from))
+        .unwrap_or_else(|| crate::image::DEFAULT_STATE_DIR.into())
+}
+
+/// `NAME=VALUE`, or the caller's own value of NAME, as docker has it; and what kind of terminal there is.
+pub fn environment(given: &[String], terminal: bool) -> Vec<String> {
+    let own = |name: &str| std::env::var(name).ok().map(|value| format!("{name}={value}"));
+    let of_terminal = own("TERM").filter(|_| terminal);
+    let each = given.iter().filter_map(|pair| match pair.contains('=') {
+        true => Some(pair.clone()),
+        false => own(pair),
+    });
+    of_terminal.into_iter().chain(each).collect()
+}

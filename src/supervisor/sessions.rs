@@ -1,0 +1,242 @@
+//! Commands of clients beside a unit's own: `svc exec`. They are started as the unit's own commands are, into its
+//! namespaces and its cgroup, and end with it; the engine knows nothing of them.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+
+use super::Supervisor;
+use super::answers::errno_name;
+use super::poll::Who;
+use crate::control::call::Call;
+use crate::control::reply::{Failure, Told, reply};
+use crate::control::{WindowSize, returns, view};
+use crate::engine::event::{End, SpawnFailure};
+use crate::engine::{StateWord, UnitId};
+use crate::sandbox::Attached;
+use crate::unit::value::parse_account;
+use crate::unit::{Command, Kind, Service};
+
+/// What a caller has sent along with a call.
+pub type Given = (Vec<OwnedFd>, Option<WindowSize>);
+
+/// Descriptors for a command that is to be started.
+#[derive(Debug)]
+pub struct Attachment {
+    channel: OwnedFd,
+    streams: Option<[OwnedFd; 3]>,
+    size: Option<WindowSize>,
+}
+
+impl Attachment {
+    /// Takes a caller's descriptors for what they are. None: there are none.
+    ///
+    /// # Errors
+    /// Other than one or four; the first no socket; a stream that is a directory, by which the command could leave its
+    /// root.
+    pub fn of((given, size): Given) -> Result<Option<Self>, Failure> {
+        let wrong = || Failure::InvalidParameter("descriptors".to_owned());
+        let mut given = given.into_iter();
+        let Some(channel) = given.next() else { return Ok(None) };
+        let streams: Vec<OwnedFd> = given.collect();
+        let streams = match <[OwnedFd; 3]>::try_from(streams) {
+            Ok(streams) => Some(streams),
+            Err(none) if none.is_empty() => None,
+            Err(_) => return Err(wrong()),
+        };
+        let is_socket = kind_of(&channel) == Some(FileType::Socket);
+        if !is_socket || streams.iter().flatten().any(leads_to_files) {
+            return Err(wrong());
+        }
+        Ok(Some(Self { channel, streams, size }))
+    }
+
+    /// As the child has them. `log` is where output goes once the caller has turned away.
+    pub fn given<'a>(&'a self, log: Option<BorrowedFd<'a>>) -> Attached<'a> {
+        let streams = self.streams.as_ref();
+        Attached {
+            channel: self.channel.as_fd(),
+            streams: streams.map(|streams| streams.each_ref().map(AsFd::as_fd)),
+            size: self.size.map(|size| (size.rows, size.columns)),
+            log,
+        }
+    }
+}
+
+fn kind_of(fd: &OwnedFd) -> Option<FileType> {
+    fstat(fd).ok().map(|found| FileType::from_raw_mode(found.st_mode))
+}
+
+fn leads_to_files(fd: &OwnedFd) -> bool {
+    let is_path = fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::PATH));
+    is_path || matches!(kind_of(fd), None | Some(FileType::Directory))
+}
+
+/// A command beside a unit's own.
+pub struct Beside<'a> {
+    #[allow(missing_docs)]
+    pub unit: &'a str,
+    /// Program and arguments.
+    pub command: &'a [String],
+    /// `NAME=VALUE`.
+    pub environment: &'a [String],
+    /// `USER` or `USER:GROUP`.
+    pub user: Option<&'a str>,
+    #[allow(missing_docs)]
+    pub working_directory: Option<&'a str>,
+}
+
+impl Beside<'_> {
+    /// The unit's service, changed as the caller wants it.
+    fn change(&self, service: &Service) -> Result<(Service, Command), Failure> {
+        let invalid = |name: &str| Failure::InvalidParameter(name.to_owned());
+        let mut service = service.clone();
+        let variables = Rc::make_mut(&mut service.environment);
+        for pair in self.environment {
+            let (name, value) = pair.split_once('=').ok_or_else(|| invalid("environment"))?;
+            variables.insert(name.into(), value.into());
+        }
+        if let Some(user) = self.user {
+            let (user, group) = match user.split_once(':') {
+                Some((user, group)) => (user, Some(group)),
+                None => (user, None),
+            };
+            let account = |text: &str| parse_account(text).map_err(|_| invalid("user"));
+            service.user = Some(account(user)?);
+            service.group = group.map(account).transpose()?;
+            service.supplementary_groups = Vec::new();
+            service.dynamic_user = false;
+        }
+        if let Some(directory) = self.working_directory {
+            service.working_directory = Some(directory.into());
+        }
+        let words = self.command.iter();
+        let words: Vec<Box<str>> = words.map(|word| word.replace('$', "$$").into()).collect();
+        let program = words.first().filter(|program| !program.is_empty()).cloned();
+        let command = Command {
+            program: program.ok_or_else(|| invalid("command"))?,
+            arguments: words,
+            ignore_failure: false,
+        };
+        Ok((service, command))
+    }
+}
+
+impl Supervisor {
+    /// Answered when the command has ended, or could not begin.
+    pub(super) fn exec(&mut self, client: u64, call: &Call, order: &Beside<'_>, given: Given) {
+        if let Err(failure) = self.try_exec(client, order, given) {
+            self.requests.attached.remove(&client);
+            self.respond(client, call, Err(failure));
+        }
+    }
+
+    fn try_exec(&mut self, client: u64, order: &Beside<'_>, given: Given) -> Result<(), Failure> {
+        let what = format!("exec {}", order.unit);
+        let told = |why: &str| Told {
+            what: what.clone(),
+            why: why.to_owned(),
+            hint: None,
+        };
+        let attachment = Attachment::of(given)?.ok_or_else(|| Failure::InvalidParameter("descriptors".to_owned()))?;
+        let unit = self
+            .engine
+            .find(order.unit)
+            .ok_or_else(|| self.no_such_unit(order.unit))?;
+        let life = self.lives.get(&unit).filter(|life| life.started().next().is_some());
+        let Some(life) = life else {
+            return Err(Failure::Failed(told("it does not run")));
+        };
+        if let Some(why) = &life.refused {
+            return Err(Failure::Unenforceable(told(&format!("{}: {}", why.key, why.cause))));
+        }
+        let Kind::Service(service) = &life.unit.kind else {
+            return Err(Failure::Failed(told("it is no service")));
+        };
+        let holds_namespaces = life.holder.as_ref().or_else(|| life.main());
+        let ready = holds_namespaces.is_some_and(|process| process.report.is_none());
+        if life.sandbox.has_namespaces() && !ready {
+            return Err(Failure::Failed(told(
+                "it has no process whose namespaces could be entered",
+            )));
+        }
+        let (service, command) = order.change(service)?;
+        self.requests.attached.insert(client, attachment);
+        let started = self.start_process(unit, Who::Session(client), Some(&command), Some(&service));
+        started.map_err(|failure| Failure::Failed(told(&describe(&failure))))
+    }
+
+    /// It could not begin: the caller hears of the step.
+    pub(super) fn session_failed(&mut self, client: u64, failure: &SpawnFailure) {
+        let answer = returns::Executed {
+            failed_step: Some(failure.step.to_string()),
+            errno: errno_name(failure.errno),
+            ..returns::Executed::default()
+        };
+        self.end_session(client, &answer);
+    }
+
+    /// It has ended.
+    pub(super) fn session_ended(&mut self, client: u64, end: End) {
+        let (code, signal) = words(end);
+        let answer = returns::Executed {
+            code,
+            signal,
+            ..returns::Executed::default()
+        };
+        self.end_session(client, &answer);
+    }
+
+    fn end_session(&mut self, client: u64, answer: &returns::Executed) {
+        self.clients.send(client, &reply(answer, false), &mut self.poll);
+        self.clients.finish(client, &mut self.poll);
+        self.serve(client);
+    }
+
+    /// Nothing of the unit runs, and nothing is under way to that.
+    pub(super) fn is_at_rest(&self, unit: UnitId) -> bool {
+        let state = self.engine.state(unit);
+        let moves = [
+            StateWord::Waiting,
+            StateWord::Starting,
+            StateWord::Running,
+            StateWord::Stopping,
+        ];
+        !state.is_some_and(|state| moves.contains(&state)) && self.lives.get(&unit).is_none()
+    }
+}
+
+/// The answer to Run.
+pub fn ran(outcomes: Vec<view::Outcome>, end: Option<End>) -> returns::Ran {
+    match end.map(words) {
+        Some((code, signal)) => returns::Ran {
+            outcomes: Vec::new(),
+            code,
+            signal,
+        },
+        None => returns::Ran {
+            outcomes,
+            ..returns::Ran::default()
+        },
+    }
+}
+
+fn words(end: End) -> (Option<u8>, Option<String>) {
+    match end {
+        End::Code(code) => (Some(code), None),
+        End::Signal(signal) => (None, Some(signal.name().into())),
+    }
+}
+
+fn describe(failure: &SpawnFailure) -> String {
+    let errno = errno_name(failure.errno).map(|name| format!(": {name}"));
+    let detail = Some(&failure.detail).filter(|detail| !detail.is_empty());
+    let detail = detail.map(|detail| format!(": {detail}"));
+    format!(
+        "{}{}{}",
+        failure.step,
+        errno.unwrap_or_default(),
+        detail.unwrap_or_default()
+    )
+}

@@ -1,0 +1,166 @@
+//! Transient units: `svc run`. A unit file that a client has written, in a directory of svcd's own below all others; it
+//! lasts until the next boot, or until it is removed, by hand or, where the client wants it so, when the unit has ended.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::clients::Peer;
+use super::keep::FILES;
+use super::sessions::{Attachment, Given};
+use super::{Config, Supervisor};
+use crate::control::call::{Call, Verb};
+use crate::control::reply::{Failure, Told};
+use crate::control::view;
+use crate::engine::UnitId;
+use crate::engine::event::{Cause, Event};
+use crate::unit::{Unit, UnitName};
+
+/// What a client wants to run.
+pub struct Transient<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its file.
+    pub text: &'a str,
+    /// It goes when it has ended.
+    pub passes: bool,
+}
+
+/// Where their files are.
+pub fn directory(config: &Config) -> PathBuf {
+    config.runtime_dir.join("transient")
+}
+
+impl Supervisor {
+    /// Answered once it is up or, where it has the caller's streams, when it has ended.
+    pub(super) fn run_transient(&mut self, client: u64, call: &Call, peer: &Peer, order: Transient<'_>, given: Given) {
+        let loaded =
+            Attachment::of(given).and_then(|attachment| Ok((attachment, self.load_transient(&order, peer.cause())?)));
+        let (attachment, unit) = match loaded {
+            Ok(loaded) => loaded,
+            Err(failure) => return self.respond(client, call, Err(failure)),
+        };
+        let jobs = self.wait_for(client, call, vec![unit], None);
+        if let Some(attachment) = attachment {
+            self.requests.wait_for_run(client, unit, attachment);
+        }
+        for (unit, job) in jobs {
+            self.ask(Verb::Start, unit, job, peer.cause());
+        }
+        self.settle();
+        if call.oneway {
+            self.end_call(client, view::OutcomeKind::Accepted);
+        }
+    }
+
+    /// Takes the unit over, and nothing else that may have changed on disk.
+    fn load_transient(&mut self, order: &Transient<'_>, by: Cause) -> Result<UnitId, Failure> {
+        let name = UnitName::new(order.name).map_err(|_| Failure::InvalidParameter("unit".to_owned()))?;
+        let told = |why: String, hint: Option<String>| Told {
+            what: format!("run {name}"),
+            why,
+            hint,
+        };
+        if self.engine.find(name.as_str()).is_some() {
+            let path = directory(&self.config).join(format!("{name}.toml"));
+            let hint = match path.exists() {
+                true => format!(
+                    "`svc start {name}` runs it again; it goes when {} is removed",
+                    path.display()
+                ),
+                false => "another --name".to_owned(),
+            };
+            return Err(Failure::Refused(told(
+                "there is such a unit already".to_owned(),
+                Some(hint),
+            )));
+        }
+        let path = self
+            .write_transient(&name, order.text)
+            .map_err(|error| Failure::Failed(told(error.to_string(), None)))?;
+        let read = self.read_units();
+        let unit = read.and_then(|units| units.into_iter().find(|unit| unit.name == name));
+        let Some(unit) = unit else {
+            let _ = fs::remove_file(&path);
+            let failure = match self
+                .files
+                .findings
+                .iter()
+                .any(|finding| finding.unit.as_ref() == Some(&name))
+            {
+                true => self.no_such_unit(name.as_str()),
+                false => Failure::Refused(told("the unit directories cannot be read as they are".to_owned(), None)),
+            };
+            // What is wrong with it concerns nobody any more.
+            self.files
+                .findings
+                .retain(|finding| finding.unit.as_ref() != Some(&name));
+            return Err(failure);
+        };
+        if order.passes {
+            self.files.passing.insert(name.clone());
+            self.keep.touch(FILES);
+        }
+        self.take_over_units(|units| units.push(unit), by);
+        self.engine
+            .find(name.as_str())
+            .ok_or_else(|| Failure::Failed(told("it went away meanwhile".to_owned(), None)))
+    }
+
+    fn take_over_units(&mut self, change: impl FnOnce(&mut Vec<Rc<Unit>>), by: Cause) {
+        let mut units = self.units_in_force();
+        change(&mut units);
+        self.handle(Event::Units { units, by, job: None });
+    }
+
+    /// Whole or not at all. What is in it may be secret.
+    fn write_transient(&self, name: &UnitName, text: &str) -> std::io::Result<PathBuf> {
+        let dir = directory(&self.config);
+        fs::create_dir_all(&dir)?;
+        let path = dir.join(format!("{name}.toml"));
+        let new = dir.join(format!(".{name}.new"));
+        let mut options = fs::OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        let written = options.open(&new).and_then(|mut file| file.write_all(text.as_bytes()));
+        written
+            .and_then(|()| fs::rename(&new, &path))
+            .inspect_err(|_| drop(fs::remove_file(&new)))?;
+        Ok(path)
+    }
+
+    /// Transient units that have had their run go, and then their callers hear of the end.
+    pub(super) fn collect(&mut self) {
+        if !self.files.passing.is_empty() {
+            self.remove_passed();
+        }
+        for (client, unit) in self.requests.ran() {
+            if self.is_at_rest(unit) {
+                self.end_call(client, view::OutcomeKind::Done);
+            }
+        }
+    }
+
+    fn remove_passed(&mut self) {
+        let over = |name: &&UnitName| match self.engine.find(name.as_str()) {
+            Some(unit) => self.is_at_rest(unit) && !self.requests.has_job(unit),
+            None => true,
+        };
+        let gone: Vec<UnitName> = self.files.passing.iter().filter(over).cloned().collect();
+        if gone.is_empty() {
+            return;
+        }
+        for name in &gone {
+            self.files.passing.remove(name);
+            let _ = fs::remove_file(directory(&self.config).join(format!("{name}.toml")));
+        }
+        self.keep.touch(FILES);
+        self.take_over_units(|units| units.retain(|unit| !gone.contains(&unit.name)), Cause::Files);
+    }
+}
+
+/// They last no longer than the supervisor that was told of them.
+pub fn remove_all(config: &Config) {
+    let _ = fs::remove_dir_all(directory(config));
+}
