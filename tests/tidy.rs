@@ -81,7 +81,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/engine/settle.rs", 415),
     ("src/log/tests.rs", 745),
     ("src/supervisor/answers.rs", 556),
-    ("src/supervisor/clients.rs", 415),
+    ("src/supervisor/clients.rs", 394),
     ("src/unit/mod.rs", 433),
     ("tests/sim/judge.rs", 453),
     ("tests/sim/scenario.rs", 416),

@@ -4,9 +4,9 @@ use super::arguments::Exec;
 use super::attach::{self, Came, Wanted};
 use super::failure::{Failure, Kind};
 use super::session::Session;
-use crate::control::Request;
 use crate::control::call::parse_signal;
 use crate::control::returns::Executed;
+use crate::control::{self, Request};
 
 /// What a shell says of a command that is not there, and of one that cannot be run; the exit status section of bash(1).
 const NOT_FOUND: u8 = 127;
@@ -22,14 +22,14 @@ pub fn run(session: &mut Session<'_>, order: Exec) -> Result<(), Failure> {
         input: order.streams.interactive,
         terminal: order.streams.tty,
     };
-    let request = Request::Exec {
+    let request = Request::Exec(control::Exec {
         unit: order.unit,
         command: order.command,
         environment: super::run::environment(&order.environment, wanted.terminal),
         user: order.user,
         working_directory: order.workdir,
         size: wanted.size(&what)?,
-    };
+    });
     let answer: Executed = match attach::follow(session, &what, &request, wanted)? {
         Came::Answer(answer) => answer,
         Came::Detached => return Ok(()),

@@ -1,15 +1,15 @@
 //! `run`: a unit made of flags, run at once. [`arguments`] is what can be typed, [`text`] the unit file that it means.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::attach::{self, Came, Wanted};
 use super::failure::{Failure, Kind};
 use super::session::Session;
 use super::{exec, jobs};
-use crate::control::Request;
 use crate::control::returns::Ran;
 use crate::control::view::{OutcomeKind, Version};
+use crate::control::{self, Request};
 use crate::image;
 
 pub mod arguments;
@@ -41,12 +41,12 @@ pub fn run(session: &mut Session<'_>, order: &Run) -> Result<(), Failure> {
         input: order.streams.interactive,
         terminal: order.streams.tty,
     };
-    let request = Request::Run {
+    let request = Request::Run(control::Run {
         unit: name.clone(),
         text,
         remove: order.rm,
         size: wanted.size(&what)?,
-    };
+    });
     if order.detach {
         let ran: Ran = session.ask_for_long(&what, &request)?;
         jobs::conclude_failed(session, "run", &ran.outcomes)?;
@@ -74,37 +74,30 @@ fn spawn_step(result: Option<&str>) -> Option<(&str, Option<&str>)> {
     )
 }
 
-/// The words before those that were typed: docker run(1). One that is not here is fetched.
+/// The words before those that were typed: docker run(1). An image that is not here is fetched, where its name says from
+/// which registry.
 fn entry_point(session: &mut Session<'_>, what: &str, image: &str, order: &Run) -> Result<Vec<String>, Failure> {
     let state_dir = state_dir(session);
-    let found = image::root::entry_point(&state_dir.join(image::STORE), image);
-    let found = match found {
-        Err(error) if error.kind == image::Kind::NoSuchImage && !order.print_unit => {
-            fetch(session, &state_dir, image, error).and_then(|()| {
-                image::root::entry_point(&state_dir.join(image::STORE), image)
-                    .map_err(|error| Failure::new(Kind::Failed, what, error))
-            })
+    let look = || image::root::entry_point(&state_dir.join(image::STORE), image);
+    let mut found = look();
+    #[cfg(feature = "registry")]
+    if found
+        .as_ref()
+        .is_err_and(|error| error.kind == image::Kind::NoSuchImage)
+        && !order.print_unit
+    {
+        let name = image.parse::<image::Name>().ok();
+        if name.is_some_and(|name| name.host.is_some()) {
+            super::image::fetch(session, &state_dir, image)?;
+            found = look();
         }
-        other => other.map_err(|error| {
-            let kind = match error.kind {
-                image::Kind::Refused => Kind::Invalid,
-                image::Kind::NoSuchImage | image::Kind::Failed => Kind::Failed,
-            };
-            Failure::new(kind, what, error)
-        }),
-    };
+    }
     let overridden = order.entrypoint.clone().map(|program| vec![program]);
-    found.map(|words| overridden.unwrap_or(words))
-}
-
-#[cfg(feature = "registry")]
-fn fetch(session: &mut Session<'_>, state_dir: &Path, image: &str, _absent: image::Error) -> Result<(), Failure> {
-    super::image::fetch(session, state_dir, image)
-}
-
-#[cfg(not(feature = "registry"))]
-fn fetch(_session: &mut Session<'_>, _state_dir: &Path, image: &str, absent: image::Error) -> Result<(), Failure> {
-    Err(Failure::new(Kind::Failed, format!("run {image}"), absent))
+    match found {
+        Ok(words) => Ok(overridden.unwrap_or(words)),
+        Err(error) if error.kind == image::Kind::Refused => Err(Failure::new(Kind::Invalid, what, error)),
+        Err(error) => Err(Failure::new(Kind::Failed, what, error)),
+    }
 }
 
 /// That of the supervisor that answers, or of the one that would.

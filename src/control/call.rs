@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::interface;
 use super::reply::Failure;
-use super::request::WindowSize;
+use super::request::{Exec, Run};
 pub use super::request::{Power, Request, Verb, Whom};
 use crate::unit::Signal;
 
@@ -143,20 +143,8 @@ fn parse_ours(name: &str, mut given: Parameters) -> Result<Request, Failure> {
         "Shutdown" => Request::Shutdown { power: given.power()? },
         "Reexec" => Request::Reexec,
         "Watch" => Request::Watch,
-        "Run" => Request::Run {
-            unit: given.text("unit")?,
-            text: given.text("text")?,
-            remove: given.flag("remove", false)?,
-            size: given.size()?,
-        },
-        "Exec" => Request::Exec {
-            unit: given.text("unit")?,
-            command: given.some_texts("command")?,
-            environment: given.texts("environment")?,
-            user: given.optional_text("user")?,
-            working_directory: given.optional_text("working_directory")?,
-            size: given.size()?,
-        },
+        "Run" => given.run()?,
+        "Exec" => given.exec()?,
         _ => return Err(not_found(interface::NAME, name)),
     };
     given.end()?;
@@ -222,9 +210,29 @@ impl Parameters {
         }
     }
 
-    fn size(&mut self) -> Result<Option<WindowSize>, Failure> {
+    fn size(&mut self) -> Result<Option<super::WindowSize>, Failure> {
         let size = self.take("size").map(serde_json::from_value);
         size.transpose().map_err(|_| invalid("size"))
+    }
+
+    fn run(&mut self) -> Result<Request, Failure> {
+        Ok(Request::Run(Run {
+            unit: self.text("unit")?,
+            text: self.text("text")?,
+            remove: self.flag("remove", false)?,
+            size: self.size()?,
+        }))
+    }
+
+    fn exec(&mut self) -> Result<Request, Failure> {
+        Ok(Request::Exec(Exec {
+            unit: self.text("unit")?,
+            command: self.some_texts("command")?,
+            environment: self.texts("environment")?,
+            user: self.optional_text("user")?,
+            working_directory: self.optional_text("working_directory")?,
+            size: self.size()?,
+        }))
     }
 
     fn job(&mut self, verb: Verb) -> Result<Request, Failure> {

@@ -20,7 +20,7 @@ pub mod view;
 
 pub use call::Call;
 pub use reply::Failure;
-pub use request::{Power, Request, Verb, Whom, WindowSize};
+pub use request::{Exec, Power, Request, Run, Verb, Whom, WindowSize};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::interface;
@@ -116,35 +117,43 @@ pub enum Request {
     /// Follow every move.
     Watch,
     /// Run a transient unit.
-    Run {
-        /// Its name, which no unit has yet.
-        unit: String,
-        /// Its file.
-        text: String,
-        /// It goes when it has ended.
-        remove: bool,
-        /// Of the terminal that is made for it, where the descriptors that go along ask for one.
-        size: Option<WindowSize>,
-    },
+    Run(Run),
     /// Run a command beside a unit's own.
-    Exec {
-        /// In which unit's namespaces and cgroup.
-        unit: String,
-        /// The program and its arguments.
-        command: Vec<String>,
-        /// `NAME=VALUE`, over what the unit's own commands get.
-        environment: Vec<String>,
-        /// `USER` or `USER:GROUP`, by name or number; None: the unit's own.
-        user: Option<String>,
-        /// None: the unit's own.
-        working_directory: Option<String>,
-        /// As for `Run`.
-        size: Option<WindowSize>,
-    },
+    Exec(Exec),
+}
+
+/// A unit that a client makes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Its name, which no unit has yet.
+    pub unit: String,
+    /// Its file.
+    pub text: String,
+    /// It goes when it has ended.
+    pub remove: bool,
+    /// Of the terminal that is made for it, where the descriptors that go along ask for one.
+    pub size: Option<WindowSize>,
+}
+
+/// A command beside a unit's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exec {
+    /// In which unit's namespaces and cgroup.
+    pub unit: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// `NAME=VALUE`, over what the unit's own commands get.
+    pub environment: Vec<String>,
+    /// `USER` or `USER:GROUP`, by name or number; None: the unit's own.
+    pub user: Option<String>,
+    /// None: the unit's own.
+    pub working_directory: Option<String>,
+    /// As for [`Run`].
+    pub size: Option<WindowSize>,
 }
 
 /// How many characters a terminal shows; ioctl_tty(2), TIOCSWINSZ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct WindowSize {
     pub rows: u16,
@@ -236,8 +245,8 @@ impl Request {
             | Self::Apply { .. }
             | Self::Shutdown { .. }
             | Self::Reexec
-            | Self::Run { .. }
-            | Self::Exec { .. } => false,
+            | Self::Run(_)
+            | Self::Exec(_) => false,
             Self::GetInfo
             | Self::GetInterfaceDescription { .. }
             | Self::Stats { .. }
@@ -285,8 +294,8 @@ impl Request {
             Self::Shutdown { .. } => ours("Shutdown"),
             Self::Reexec => ours("Reexec"),
             Self::Watch => ours("Watch"),
-            Self::Run { .. } => ours("Run"),
-            Self::Exec { .. } => ours("Exec"),
+            Self::Run(_) => ours("Run"),
+            Self::Exec(_) => ours("Exec"),
         }
     }
 
@@ -321,27 +330,8 @@ impl Request {
             Self::Apply { hash } => json!({ "hash": hash }),
             Self::History { unit } => json!({ "unit": unit }),
             Self::Shutdown { power } => json!({ "power": power.map(Power::word) }),
-            Self::Run {
-                unit,
-                text,
-                remove,
-                size,
-            } => json!({ "unit": unit, "text": text, "remove": remove, "size": size }),
-            Self::Exec {
-                unit,
-                command,
-                environment,
-                user,
-                working_directory,
-                size,
-            } => json!({
-                "unit": unit,
-                "command": command,
-                "environment": environment,
-                "user": user,
-                "working_directory": working_directory,
-                "size": size,
-            }),
+            Self::Run(run) => json!(run),
+            Self::Exec(exec) => json!(exec),
             Self::GetInfo | Self::Plan | Self::Timings | Self::Version | Self::Reexec | Self::Watch => json!({}),
         }
     }

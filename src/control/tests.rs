@@ -15,9 +15,9 @@ use super::view::*;
 use super::*;
 use crate::unit::Signal;
 
-mod resources;
-
+mod commands;
 mod grammar;
+mod resources;
 
 fn parse(text: &str) -> Result<Call, NoCall> {
     Call::parse(text.as_bytes())
@@ -105,28 +105,6 @@ fn every_call_is_what_its_text_says() {
         ("Shutdown", "{}", Request::Shutdown { power: None }),
         ("Reexec", "{}", Request::Reexec),
         ("Watch", "{}", Request::Watch),
-        (
-            "Run",
-            r#"{"unit":"web","text":"[service]","remove":true,"size":{"rows":24,"columns":80}}"#,
-            Request::Run {
-                unit: web(),
-                text: "[service]".into(),
-                remove: true,
-                size: Some(WindowSize { rows: 24, columns: 80 }),
-            },
-        ),
-        (
-            "Exec",
-            r#"{"unit":"web","command":["ls"],"environment":["A=b"],"user":"web"}"#,
-            Request::Exec {
-                unit: web(),
-                command: vec!["ls".into()],
-                environment: vec!["A=b".into()],
-                user: Some(web()),
-                working_directory: None,
-                size: None,
-            },
-        ),
     ] {
         assert_eq!(ours(method, parameters), Ok(request), "{method} {parameters}");
     }
@@ -388,12 +366,8 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ("History", of(returns::Entries::default())),
         ("Timings", of(returns::Timings::default())),
         ("Version", of(Version::default())),
-        ("Shutdown", of(returns::Ending::default())),
         ("Reexec", of(returns::Reexecuted::default())),
         ("Watch", of(returns::Changes::default())),
-        ("WindowSize", of(WindowSize { rows: 24, columns: 80 })),
-        ("Run", of(returns::Ran::default())),
-        ("Exec", of(returns::Executed::default())),
         ("GetInfo", of(interface::info())),
         ("GetInterfaceDescription", of(interface::description(interface::NAME))),
     ])
@@ -432,7 +406,7 @@ fn interface_texts_are_varlink_and_know_their_types() {
 #[test]
 fn the_interface_text_has_the_fields_of_the_views() {
     let mut samples = samples();
-    samples.extend(resources::samples());
+    samples.extend(resources::samples().into_iter().chain(commands::samples()));
     let mut seen = 0;
     for text in [interface::SUPERVISOR, interface::SERVICE] {
         for member in Grammar::interface(text).1 {

@@ -140,7 +140,6 @@ impl Supervisor {
         let descriptors = nofile.map_or(0, |(_, hard)| hard);
         let clients = Clients::listen(&socket, foundation.listener, descriptors, &mut poll);
         let (reaper, inherited) = spawn::materials().map_err(failed("reaper"))?;
-        let path = config.units.clone().map_or_else(SearchPath::standard, SearchPath::new);
         let tree = Tree::open(&config.cgroup);
         if let Some(reason) = tree.unavailable() {
             tracing::warn!("cgroups: {reason}; limits cannot be held");
@@ -149,10 +148,7 @@ impl Supervisor {
             nofile,
             engine: Engine::new(seed()),
             queue: VecDeque::new(),
-            files: Files::new(
-                path.with_overrides(config.runtime_dir.join("set"))
-                    .with_last(transient::directory(&config)),
-            ),
+            files: Files::new(search_path(&config)),
             kernel: Kernel::probe(),
             sandboxes: Sandboxes::default(),
             dynamic_users: DynamicUsers::open(&config.runtime_dir),
@@ -185,6 +181,13 @@ impl Supervisor {
             inherited,
         })
     }
+}
+
+/// Where units are looked for; and, above and below, what svcd has been told until the next boot.
+fn search_path(config: &Config) -> SearchPath {
+    let path = config.units.clone().map_or_else(SearchPath::standard, SearchPath::new);
+    path.with_overrides(config.runtime_dir.join("set"))
+        .with_last(transient::directory(config))
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, String> {

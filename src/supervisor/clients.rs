@@ -14,6 +14,7 @@ use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
 mod handover;
+mod heed;
 mod peer;
 mod socket;
 mod unsent;
@@ -28,7 +29,7 @@ use super::processes;
 use crate::control::call::{Call, NoCall};
 use crate::control::frame::{Decoder, REQUEST_BYTES_MAX};
 use crate::engine::event::Mono;
-use crate::sys::descriptors::{self, DESCRIPTORS_MAX};
+use crate::sys::descriptors;
 
 /// Clients at once, of all users, where descriptors allow: a quarter of them, so that services can always be started.
 const CLIENTS_MAX: usize = 4096;
@@ -214,11 +215,6 @@ impl Clients {
         }
     }
 
-    /// A command of this client's goes on: its number is nobody else's.
-    pub fn spare(&mut self, number: u64) {
-        self.last = self.last.max(number);
-    }
-
     /// From here on this client hears of every change.
     pub fn watch(&mut self, number: u64) {
         if let Some(client) = self.all.get_mut(&number) {
@@ -351,42 +347,6 @@ impl Clients {
                 Next::None
             }
             Err(_) => Next::Gone,
-        }
-    }
-}
-
-impl Client {
-    /// Who may not ask for anything that takes descriptors gives none, and nobody more than one call takes.
-    fn take(&mut self, given: Vec<OwnedFd>) {
-        if self.peer.may_change() && self.given.len() + given.len() <= DESCRIPTORS_MAX {
-            self.given.extend(given);
-        }
-    }
-
-    /// While an answer waits, nothing more is read: whoever does not listen is not heard.
-    fn update_interest(&mut self, poll: &mut Poll) {
-        let waits = !self.out.is_empty();
-        let interest = (!waits && !self.paused, waits);
-        if interest != self.interest && poll.change(&self.stream, self.token, interest.0, interest.1).is_ok() {
-            self.interest = interest;
-        }
-    }
-
-    /// Something came while a request is under way: its end, or more requests, which wait. False: its end.
-    fn pause(&mut self) -> bool {
-        if self.paused {
-            // Nothing but its end, or room for an answer, is reported by now.
-            return !self.out.is_empty();
-        }
-        let mut byte = [0_u8; 1];
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        match rustix::net::recv(&self.stream, &mut byte, flags) {
-            Ok((0, _)) => false,
-            Ok(_) => {
-                self.paused = true;
-                true
-            }
-            Err(error) => error == rustix::io::Errno::AGAIN || error == rustix::io::Errno::INTR,
         }
     }
 }

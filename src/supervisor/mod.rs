@@ -29,6 +29,7 @@ mod console;
 mod container;
 mod crash;
 mod dynamic_users;
+mod environment;
 mod files;
 pub mod flags;
 pub mod foreground;

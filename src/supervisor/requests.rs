@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod handover;
 mod named;
+mod runs;
 
 use super::Supervisor;
 use super::children::FLUSH_WAIT_MAX;
@@ -14,8 +15,7 @@ use super::clock;
 use super::conditions::Looks;
 use super::freeze::Freezing;
 use super::limits::Movers;
-use super::sessions::{Attachment, Beside};
-use super::transient::Transient;
+use super::sessions::Attachment;
 use crate::control::call::{Call, Request, Verb, Whom};
 use crate::control::reply::{Failure, Told, reply};
 use crate::control::{interface, returns, view};
@@ -68,43 +68,6 @@ impl Requests {
         self.jobs.retain(|_, (client, _)| *client != number);
     }
 
-    /// The call is answered at the end of the unit's main process, which gets the caller's streams.
-    pub fn wait_for_run(&mut self, client: u64, unit: UnitId, attachment: Attachment) {
-        if let Some(waiting) = self.calls.get_mut(&client) {
-            waiting.what = What::Run(unit, None);
-            self.attached.insert(client, attachment);
-        }
-    }
-
-    /// A unit's main process has ended, for whoever waits for that.
-    pub fn main_ended(&mut self, unit: UnitId, end: End) {
-        let waits = |waiting: &&mut Waiting| matches!(waiting.what, What::Run(its, None) if its == unit);
-        if let Some(waiting) = self.calls.values_mut().find(waits) {
-            waiting.what = What::Run(unit, Some(end));
-        }
-    }
-
-    /// The client who runs this unit and is attached to it.
-    pub fn runner_of(&self, unit: UnitId) -> Option<u64> {
-        let runs = |waiting: &Waiting| matches!(waiting.what, What::Run(its, None) if its == unit);
-        let found = self.calls.iter().find(|(_, waiting)| runs(waiting));
-        found.map(|(client, _)| *client)
-    }
-
-    /// The clients whose unit has had its run, and that unit.
-    pub fn ran(&self) -> Vec<(u64, UnitId)> {
-        let ended = self.calls.iter().filter_map(|(client, waiting)| match waiting.what {
-            What::Run(unit, Some(_)) => Some((*client, unit)),
-            What::Run(_, None) | What::Units | What::Reexec | What::Apply(_) => None,
-        });
-        ended.collect()
-    }
-
-    /// Whether anybody still waits for a job of this unit.
-    pub fn has_job(&self, unit: UnitId) -> bool {
-        self.jobs.values().any(|(_, its)| *its == unit)
-    }
-
     fn new_job(&mut self, client: u64, unit: UnitId) -> JobId {
         self.last_job += 1;
         let job = JobId(self.last_job);
@@ -155,36 +118,8 @@ impl Supervisor {
                 let first = reply(&returns::Changes::default(), true);
                 return self.clients.send(client, &first, &mut self.poll);
             }
-            Request::Run {
-                unit,
-                text,
-                remove,
-                size,
-            } => {
-                let order = Transient {
-                    name: unit,
-                    text,
-                    passes: *remove,
-                };
-                return self.run_transient(client, &call, peer, order, (given, *size));
-            }
-            Request::Exec {
-                unit,
-                command,
-                environment,
-                user,
-                working_directory,
-                size,
-            } => {
-                let order = Beside {
-                    unit,
-                    command,
-                    environment,
-                    user: user.as_deref(),
-                    working_directory: working_directory.as_deref(),
-                };
-                return self.exec(client, &call, &order, (given, *size));
-            }
+            Request::Run(order) => return self.run_transient(client, &call, peer, order, given),
+            Request::Exec(order) => return self.exec(client, &call, order, given),
             Request::Shutdown { power } => self.shutdown_request(*power, peer.cause()),
             Request::Reexec => return self.requests.ask_reexec(client, &mut self.reexec_asked),
             Request::Kill { units, signal, whom } => self.kill_units(units, *signal, *whom),

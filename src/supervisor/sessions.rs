@@ -11,15 +11,12 @@ use super::answers::errno_name;
 use super::poll::Who;
 use crate::control::call::Call;
 use crate::control::reply::{Failure, Told, reply};
-use crate::control::{WindowSize, returns, view};
+use crate::control::{Exec, WindowSize, returns, view};
 use crate::engine::event::{End, SpawnFailure};
 use crate::engine::{StateWord, UnitId};
 use crate::sandbox::Attached;
 use crate::unit::value::parse_account;
 use crate::unit::{Command, Kind, Service};
-
-/// What a caller has sent along with a call.
-pub type Given = (Vec<OwnedFd>, Option<WindowSize>);
 
 /// Descriptors for a command that is to be started.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ impl Attachment {
     /// # Errors
     /// Other than one or four; the first no socket; a stream that is a directory, by which the command could leave its
     /// root.
-    pub fn of((given, size): Given) -> Result<Option<Self>, Failure> {
+    pub fn of(given: Vec<OwnedFd>, size: Option<WindowSize>) -> Result<Option<Self>, Failure> {
         let wrong = || Failure::InvalidParameter("descriptors".to_owned());
         let mut given = given.into_iter();
         let Some(channel) = given.next() else { return Ok(None) };
@@ -73,77 +70,28 @@ fn leads_to_files(fd: &OwnedFd) -> bool {
     is_path || matches!(kind_of(fd), None | Some(FileType::Directory))
 }
 
-/// A command beside a unit's own.
-pub struct Beside<'a> {
-    #[allow(missing_docs)]
-    pub unit: &'a str,
-    /// Program and arguments.
-    pub command: &'a [String],
-    /// `NAME=VALUE`.
-    pub environment: &'a [String],
-    /// `USER` or `USER:GROUP`.
-    pub user: Option<&'a str>,
-    #[allow(missing_docs)]
-    pub working_directory: Option<&'a str>,
-}
-
-impl Beside<'_> {
-    /// The unit's service, changed as the caller wants it.
-    fn change(&self, service: &Service) -> Result<(Service, Command), Failure> {
-        let invalid = |name: &str| Failure::InvalidParameter(name.to_owned());
-        let mut service = service.clone();
-        let variables = Rc::make_mut(&mut service.environment);
-        for pair in self.environment {
-            let (name, value) = pair.split_once('=').ok_or_else(|| invalid("environment"))?;
-            variables.insert(name.into(), value.into());
-        }
-        if let Some(user) = self.user {
-            let (user, group) = match user.split_once(':') {
-                Some((user, group)) => (user, Some(group)),
-                None => (user, None),
-            };
-            let account = |text: &str| parse_account(text).map_err(|_| invalid("user"));
-            service.user = Some(account(user)?);
-            service.group = group.map(account).transpose()?;
-            service.supplementary_groups = Vec::new();
-            service.dynamic_user = false;
-        }
-        if let Some(directory) = self.working_directory {
-            service.working_directory = Some(directory.into());
-        }
-        let words = self.command.iter();
-        let words: Vec<Box<str>> = words.map(|word| word.replace('$', "$$").into()).collect();
-        let program = words.first().filter(|program| !program.is_empty()).cloned();
-        let command = Command {
-            program: program.ok_or_else(|| invalid("command"))?,
-            arguments: words,
-            ignore_failure: false,
-        };
-        Ok((service, command))
-    }
-}
-
 impl Supervisor {
     /// Answered when the command has ended, or could not begin.
-    pub(super) fn exec(&mut self, client: u64, call: &Call, order: &Beside<'_>, given: Given) {
+    pub(super) fn exec(&mut self, client: u64, call: &Call, order: &Exec, given: Vec<OwnedFd>) {
         if let Err(failure) = self.try_exec(client, order, given) {
             self.requests.attached.remove(&client);
             self.respond(client, call, Err(failure));
         }
     }
 
-    fn try_exec(&mut self, client: u64, order: &Beside<'_>, given: Given) -> Result<(), Failure> {
+    fn try_exec(&mut self, client: u64, order: &Exec, given: Vec<OwnedFd>) -> Result<(), Failure> {
         let what = format!("exec {}", order.unit);
         let told = |why: &str| Told {
             what: what.clone(),
             why: why.to_owned(),
             hint: None,
         };
-        let attachment = Attachment::of(given)?.ok_or_else(|| Failure::InvalidParameter("descriptors".to_owned()))?;
+        let attachment =
+            Attachment::of(given, order.size)?.ok_or_else(|| Failure::InvalidParameter("descriptors".to_owned()))?;
         let unit = self
             .engine
-            .find(order.unit)
-            .ok_or_else(|| self.no_such_unit(order.unit))?;
+            .find(&order.unit)
+            .ok_or_else(|| self.no_such_unit(&order.unit))?;
         let life = self.lives.get(&unit).filter(|life| life.started().next().is_some());
         let Some(life) = life else {
             return Err(Failure::Failed(told("it does not run")));
@@ -161,7 +109,7 @@ impl Supervisor {
                 "it has no process whose namespaces could be entered",
             )));
         }
-        let (service, command) = order.change(service)?;
+        let (service, command) = changed(order, service)?;
         self.requests.attached.insert(client, attachment);
         let started = self.start_process(unit, Who::Session(client), Some(&command), Some(&service));
         started.map_err(|failure| Failure::Failed(told(&describe(&failure))))
@@ -207,6 +155,40 @@ impl Supervisor {
     }
 }
 
+/// The unit's service, changed as the caller wants it.
+fn changed(order: &Exec, service: &Service) -> Result<(Service, Command), Failure> {
+    let invalid = |name: &str| Failure::InvalidParameter(name.to_owned());
+    let mut service = service.clone();
+    let variables = Rc::make_mut(&mut service.environment);
+    for pair in &order.environment {
+        let (name, value) = pair.split_once('=').ok_or_else(|| invalid("environment"))?;
+        variables.insert(name.into(), value.into());
+    }
+    if let Some(user) = &order.user {
+        let (user, group) = match user.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (user.as_str(), None),
+        };
+        let account = |text: &str| parse_account(text).map_err(|_| invalid("user"));
+        service.user = Some(account(user)?);
+        service.group = group.map(account).transpose()?;
+        service.supplementary_groups = Vec::new();
+        service.dynamic_user = false;
+    }
+    if let Some(directory) = &order.working_directory {
+        service.working_directory = Some(directory.into());
+    }
+    let words = order.command.iter();
+    let words: Vec<Box<str>> = words.map(|word| word.replace('$', "$$").into()).collect();
+    let program = words.first().filter(|program| !program.is_empty()).cloned();
+    let command = Command {
+        program: program.ok_or_else(|| invalid("command"))?,
+        arguments: words,
+        ignore_failure: false,
+    };
+    Ok((service, command))
+}
+
 /// The answer to Run.
 pub fn ran(outcomes: Vec<view::Outcome>, end: Option<End>) -> returns::Ran {
     match end.map(words) {
@@ -225,7 +207,7 @@ pub fn ran(outcomes: Vec<view::Outcome>, end: Option<End>) -> returns::Ran {
 fn words(end: End) -> (Option<u8>, Option<String>) {
     match end {
         End::Code(code) => (Some(code), None),
-        End::Signal(signal) => (None, Some(signal.name().into())),
+        End::Signal(signal) => (None, Some(signal.name())),
     }
 }
 

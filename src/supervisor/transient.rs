@@ -3,30 +3,21 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::clients::Peer;
 use super::keep::FILES;
-use super::sessions::{Attachment, Given};
+use super::sessions::Attachment;
 use super::{Config, Supervisor};
 use crate::control::call::{Call, Verb};
 use crate::control::reply::{Failure, Told};
-use crate::control::view;
+use crate::control::{Run, view};
 use crate::engine::UnitId;
 use crate::engine::event::{Cause, Event};
 use crate::unit::{Unit, UnitName};
-
-/// What a client wants to run.
-pub struct Transient<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its file.
-    pub text: &'a str,
-    /// It goes when it has ended.
-    pub passes: bool,
-}
 
 /// Where their files are.
 pub fn directory(config: &Config) -> PathBuf {
@@ -35,9 +26,9 @@ pub fn directory(config: &Config) -> PathBuf {
 
 impl Supervisor {
     /// Answered once it is up or, where it has the caller's streams, when it has ended.
-    pub(super) fn run_transient(&mut self, client: u64, call: &Call, peer: &Peer, order: Transient<'_>, given: Given) {
-        let loaded =
-            Attachment::of(given).and_then(|attachment| Ok((attachment, self.load_transient(&order, peer.cause())?)));
+    pub(super) fn run_transient(&mut self, client: u64, call: &Call, peer: &Peer, order: &Run, given: Vec<OwnedFd>) {
+        let loaded = Attachment::of(given, order.size)
+            .and_then(|attachment| Ok((attachment, self.load_transient(order, peer.cause())?)));
         let (attachment, unit) = match loaded {
             Ok(loaded) => loaded,
             Err(failure) => return self.respond(client, call, Err(failure)),
@@ -56,8 +47,8 @@ impl Supervisor {
     }
 
     /// Takes the unit over, and nothing else that may have changed on disk.
-    fn load_transient(&mut self, order: &Transient<'_>, by: Cause) -> Result<UnitId, Failure> {
-        let name = UnitName::new(order.name).map_err(|_| Failure::InvalidParameter("unit".to_owned()))?;
+    fn load_transient(&mut self, order: &Run, by: Cause) -> Result<UnitId, Failure> {
+        let name = UnitName::new(&order.unit).map_err(|_| Failure::InvalidParameter("unit".to_owned()))?;
         let told = |why: String, hint: Option<String>| Told {
             what: format!("run {name}"),
             why,
@@ -78,7 +69,7 @@ impl Supervisor {
             )));
         }
         let path = self
-            .write_transient(&name, order.text)
+            .write_transient(&name, &order.text)
             .map_err(|error| Failure::Failed(told(error.to_string(), None)))?;
         let read = self.read_units();
         let unit = read.and_then(|units| units.into_iter().find(|unit| unit.name == name));
@@ -99,7 +90,7 @@ impl Supervisor {
                 .retain(|finding| finding.unit.as_ref() != Some(&name));
             return Err(failure);
         };
-        if order.passes {
+        if order.remove {
             self.files.passing.insert(name.clone());
             self.keep.touch(FILES);
         }

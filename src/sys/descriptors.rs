@@ -41,9 +41,11 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> std::io::Result<(usize, V
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(bytes)];
     let got = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
-    let rights = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
+    let rights = control.drain().filter_map(|message| {
+        let RecvAncillaryMessage::ScmRights(descriptors) = message else {
+            return None;
+        };
+        Some(descriptors)
     });
     Ok((got, rights.flatten().collect()))
 }

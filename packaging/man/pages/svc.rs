@@ -23,13 +23,20 @@ pub fn page() -> String {
     page.heading("OPTIONS");
     arguments(&mut page, &command, |argument| argument.is_global_set());
     page.heading("VERBS");
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    for verb in command
+        .get_subcommands()
+        .filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
+    {
         describe(&mut page, verb);
     }
     page.heading("EXIT STATUS");
     for (status, meaning) in EXIT_STATUSES {
         page.item(&status.to_string(), meaning);
     }
+    page.paragraph(
+        "`run` and `exec` end as the command does: with its exit status, with 128 and the number of the signal that ended \
+         it, or, where it could not be executed, with 127 if it is not there and 126 otherwise.",
+    );
     page.heading("ENVIRONMENT");
     page.item(
         "SVC_SOCKET",

@@ -1,5 +1,9 @@
 //! Whoever keeps the terminal of a command that its caller has turned away from: with nobody on its other side the command
 //! would be hung up. What it still prints goes to the unit's log.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this program of ours is to outlive the one that starts it"
+)]
 
 use std::fs::File;
 use std::io;

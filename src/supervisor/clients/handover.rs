@@ -21,6 +21,11 @@ impl Clients {
         self.listener.as_fd()
     }
 
+    /// A command of this client's goes on: its number is nobody else's.
+    pub fn spare(&mut self, number: u64) {
+        self.last = self.last.max(number);
+    }
+
     fn take_over(&mut self, number: u64, socket: OwnedFd, kept: &KeptClient, poll: &mut Poll) -> Option<()> {
         let stream = UnixStream::from(socket);
         let credentials = getsockopt(&stream, PeerCredentials).ok()?;

@@ -190,3 +190,22 @@ fn size(directory: &Path) -> u64 {
     });
     each.sum()
 }
+
+/// docker run(1): words that are typed go behind the image's entry point, and take the place of its command.
+#[test]
+fn what_is_run_of_an_image_begins_with_its_entry_point() {
+    if !can_run("what_is_run_of_an_image_begins_with_its_entry_point", &["busybox"]) {
+        return;
+    }
+    let (plan, images) = (Plan::new(), Images::new());
+    let config = json!({ "Entrypoint": ["/bin/echo", "first"], "Cmd": ["default"], "Env": ["A=image"] });
+    load(plan.dir(), &images, "said:1", &layer(Tar::default()), &config);
+    let svcd = plan.start();
+    assert_eq!(svcd.ok(&["run", "--rm", "said:1"]), "first default\n");
+    assert_eq!(svcd.ok(&["run", "--rm", "said:1", "typed", "$A"]), "first typed $A\n");
+    let script = ["run", "--rm", "--entrypoint", "/bin/sh", "said:1", "-c", "echo $A"];
+    assert_eq!(svcd.ok(&script), "image\n");
+    let done = svcd.svc(&["run", "--rm", "nosuch:1", "true"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(done.err.ends_with(": nosuch:1: no such image\n"), "{}", done.err);
+}

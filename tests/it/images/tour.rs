@@ -47,4 +47,6 @@ fn each_line_about_images_works() {
     );
     assert!(said.contains("pushed") && said.contains("pulled"), "{said}");
     assert!(said.contains("A /greeting"), "{said}");
+    assert!(said.contains("PID 1 is svc-reaper, this is 2"), "{said}");
+    assert!(said.contains("it said hi"), "{said}");
 }

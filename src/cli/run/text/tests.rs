@@ -1,3 +1,5 @@
+//! Flags and the unit files that they mean.
+
 use clap::Parser;
 
 use super::*;
@@ -7,10 +9,10 @@ use crate::unit::{Kind, UnitName, sources};
 fn typed(line: &[&str]) -> Run {
     let words = ["svc", "run"].iter().chain(line).map(|word| (*word).into());
     let words = crate::cli::run::arguments::keep_escape(words);
-    match Arguments::try_parse_from(words).unwrap().verb {
-        Verb::Run(run) => *run,
-        other => panic!("{other:?}"),
-    }
+    let Verb::Run(run) = Arguments::try_parse_from(words).unwrap().verb else {
+        panic!("{line:?}");
+    };
+    *run
 }
 
 fn written(line: &[&str], entry_point: &[&str]) -> Result<String, String> {

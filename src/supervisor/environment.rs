@@ -1,0 +1,35 @@
+//! What svcd tells a command of the run that it is part of.
+
+use super::Supervisor;
+use super::poll::Who;
+use crate::engine::UnitId;
+use crate::engine::event::Role;
+
+impl Supervisor {
+    /// What svcd tells a command in its environment; systemd.exec(5), "Environment variables in spawned processes".
+    pub(super) fn environment_of(&self, unit: UnitId, who: Who) -> Vec<(String, String)> {
+        let Some(life) = self.lives.get(&unit) else {
+            return Vec::new();
+        };
+        let mut variables = vec![("INVOCATION_ID".to_owned(), life.invocation.to_string())];
+        let Who::Command(role) = who else { return variables };
+        if let (Role::Post(_) | Role::Reload(_) | Role::Stop(_), Some(main)) = (role, life.main()) {
+            let number = super::processes::inside_pid(main.pid).unwrap_or(main.pid.unsigned_abs());
+            variables.push(("MAINPID".to_owned(), number.to_string()));
+        }
+        if let (Role::Stop(_) | Role::StopPost(_), Some(view)) = (role, self.engine.view(unit)) {
+            let (code, status) = match (view.exit_code, view.signal) {
+                (Some(code), _) => ("exited", code.to_string()),
+                (None, Some(signal)) => ("killed", signal.name().trim_start_matches("SIG").to_owned()),
+                (None, None) => ("", String::new()),
+            };
+            let result = view
+                .result
+                .map_or_else(|| "success".to_owned(), |result| result.word().to_owned());
+            variables.push(("SERVICE_RESULT".to_owned(), result));
+            variables.push(("EXIT_CODE".to_owned(), code.to_owned()));
+            variables.push(("EXIT_STATUS".to_owned(), status));
+        }
+        variables
+    }
+}

@@ -1,0 +1,45 @@
+//! Calls that wait for the end of what they run.
+
+use super::{Requests, Waiting, What};
+use crate::engine::UnitId;
+use crate::engine::event::End;
+use crate::supervisor::sessions::Attachment;
+
+impl Requests {
+    /// The call is answered at the end of the unit's main process, which gets the caller's streams.
+    pub fn wait_for_run(&mut self, client: u64, unit: UnitId, attachment: Attachment) {
+        if let Some(waiting) = self.calls.get_mut(&client) {
+            waiting.what = What::Run(unit, None);
+            self.attached.insert(client, attachment);
+        }
+    }
+
+    /// A unit's main process has ended, for whoever waits for that.
+    pub fn main_ended(&mut self, unit: UnitId, end: End) {
+        let waits = |waiting: &&mut Waiting| matches!(waiting.what, What::Run(its, None) if its == unit);
+        if let Some(waiting) = self.calls.values_mut().find(waits) {
+            waiting.what = What::Run(unit, Some(end));
+        }
+    }
+
+    /// The client who runs this unit and is attached to it.
+    pub fn runner_of(&self, unit: UnitId) -> Option<u64> {
+        let runs = |waiting: &Waiting| matches!(waiting.what, What::Run(its, None) if its == unit);
+        let found = self.calls.iter().find(|(_, waiting)| runs(waiting));
+        found.map(|(client, _)| *client)
+    }
+
+    /// The clients whose unit has had its run, and that unit.
+    pub fn ran(&self) -> Vec<(u64, UnitId)> {
+        let ended = self.calls.iter().filter_map(|(client, waiting)| match waiting.what {
+            What::Run(unit, Some(_)) => Some((*client, unit)),
+            What::Run(_, None) | What::Units | What::Reexec | What::Apply(_) => None,
+        });
+        ended.collect()
+    }
+
+    /// Whether anybody still waits for a job of this unit.
+    pub fn has_job(&self, unit: UnitId) -> bool {
+        self.jobs.values().any(|(_, its)| *its == unit)
+    }
+}
