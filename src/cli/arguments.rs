@@ -207,7 +207,8 @@ pub enum Verb {
     KeepTerminal,
 }
 
-/// Ways to tell how long it took.
+// Ways to tell how long it took. No rustdoc, as above.
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Analysis {
     /// A line for each unit, the slowest first
@@ -221,7 +222,8 @@ pub enum Analysis {
     Plot,
 }
 
-/// What the verbs that wait have in common.
+// What the verbs that wait have in common. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
 #[derive(Debug, Args)]
 pub struct Job {
     /// Names, or patterns such as 'web@*'
@@ -235,7 +237,8 @@ pub struct Job {
     pub timeout: Option<Duration>,
 }
 
-/// Which lines to print.
+// Which lines to print. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
 #[derive(Debug, Args)]
 pub struct Logs {
     /// Names, or patterns such as 'web@*' [default: all]

@@ -332,3 +332,32 @@ fn whoever_detaches_leaves_the_command_running() {
         !machine::processes().into_iter().any(|pid| keeps(pid) && ours(pid))
     });
 }
+
+/// The caller hears that svcd is gone; the command is known again by the next svcd, and ends with its unit.
+#[test]
+fn a_command_beside_a_unit_outlives_a_svcd_that_is_killed() {
+    let mut svcd = Svcd::with(&[("web", SLEEPER)]);
+    svcd.ok(&["start", "web"]);
+    svcd.ok(&["run", "-d", "--rm", "--name", "passing", "--", "sleep", "1000000"]);
+    let script = "echo here; exec sleep 1000000";
+    let mut beside = piped(&svcd, &["exec", "web", "sh", "-c", script]);
+    let mut said = [0; 5];
+    let out = beside.stdout.as_mut().unwrap();
+    out.read_exact(&mut said).expect("it is there");
+    svcd.kill();
+    assert_eq!(beside.wait().unwrap().code(), Some(1));
+    svcd.start_again();
+    assert_eq!(svcd.ok(&["exec", "web", "echo", "next"]), "next\n");
+    let listed = svcd.json(&["ps", "web"]);
+    let is_it = |process: &serde_json::Value| process["command"].as_str().unwrap_or_default().contains("sleep");
+    let sleepers = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|process| is_it(process));
+    assert_eq!(sleepers.count(), 2, "{listed:#}");
+    svcd.ok(&["stop", "web", "passing"]);
+    eventually("the unit that was to go is gone", || {
+        svcd.svc(&["status", "passing"]).code == 4
+    });
+}

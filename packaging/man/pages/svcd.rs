@@ -63,6 +63,10 @@ pub fn page() -> String {
             "/run/svc/control.sock",
             "The control socket. Root may ask for everything, the group `svc` may read.",
         ),
+        (
+            "/run/svc/transient/NAME.toml",
+            "A unit that `svc run` has made. It lasts until the next boot, or until the file is removed.",
+        ),
         ("/var/lib/svc", "State that outlives the boot."),
         (
             "/var/log/svc/UNIT/",

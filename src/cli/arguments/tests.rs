@@ -163,3 +163,17 @@ fn images_are_below_the_state_directory() {
         assert_eq!(format!("{:?}", parse(line).unwrap().verb), debug, "{line}");
     }
 }
+
+/// What stands in the list of verbs stands at the top of each verb's own help.
+#[test]
+fn the_help_of_a_verb_begins_with_its_line() {
+    let abouts = |command: &clap::Command| -> Vec<(String, Option<String>)> {
+        let verbs = command.get_subcommands();
+        let about = |verb: &clap::Command| (verb.get_name().to_owned(), verb.get_about().map(ToString::to_string));
+        verbs.map(about).collect()
+    };
+    let mut command = <Arguments as clap::CommandFactory>::command();
+    let listed = abouts(&command);
+    command.build();
+    assert_eq!(abouts(&command), listed);
+}

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::image::Name;
 use crate::image::document::Platform;
 
-/// What to do with images, and where they are.
+// What to do with images, and where they are. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
 #[derive(Debug, Args)]
 pub struct Image {
     /// Where the supervisor keeps its state; images are below it [default: $SVC_STATE_DIR, or /var/lib/svc]
@@ -18,7 +19,7 @@ pub struct Image {
     pub action: Action,
 }
 
-/// What to do with images.
+// What to do with images. No rustdoc, as above.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Action {

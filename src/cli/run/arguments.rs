@@ -4,7 +4,8 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-/// A unit as flags.
+// A unit as flags. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
 #[derive(Debug, Args)]
 #[command(override_usage = "svc run [OPTIONS] IMAGE|DIR [COMMAND]...\n       svc run [OPTIONS] -- COMMAND...")]
 pub struct Run {
@@ -111,7 +112,8 @@ impl Run {
     }
 }
 
-/// A command beside those of a unit.
+// A command beside those of a unit. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]
@@ -138,7 +140,8 @@ pub struct Exec {
     pub command: Vec<String>,
 }
 
-/// What the caller and the command say to each other.
+// What the caller and the command say to each other. No rustdoc, as above.
+#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Streams {
     /// Standard input is ours
