@@ -12,6 +12,9 @@ use serde_json::Value;
 use super::harness::{Plan, SLEEPER, Svcd, shell};
 use super::machine::{alive, hierarchies, is_root, program, send, skip};
 
+mod peers;
+mod roots;
+
 /// One call of varlink, and its answer; None: svcd has hung up.
 fn call(svcd: &Svcd, text: &str) -> Option<Value> {
     let mut stream = UnixStream::connect(svcd.socket()).unwrap();

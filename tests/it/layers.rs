@@ -248,7 +248,8 @@ fn a_layer_that_is_not_there_is_named() {
     assert_eq!(svcd.status("web")["failed-step"], step);
 }
 
-/// As `docker diff` tells it: parents of what differs are changed, and what is mounted is nobody's change.
+/// As `docker diff` tells it: parents of what differs are changed, and what is mounted is nobody's change. CVE-2018-15664,
+/// CVE-2019-18466, CVE-2023-0778: no link of the service's is followed outside of it.
 #[test]
 fn root_and_diff_tell_what_a_root_is_and_has_become() {
     if !is_root() {

@@ -55,7 +55,7 @@ fn row_46_odd_passwd_files_are_refused() {
 }
 
 /// CVE-2016-3697, CVE-2024-40635: a number is that number, whatever the passwd file calls it, up to the highest there is;
-/// CVE-2022-36109: with its primary group, and no group of root's.
+/// CVE-2022-36109, CVE-2022-2989, CVE-2022-2990, CVE-2023-25173: with its primary group, and no group of root's.
 #[test]
 fn a_number_is_never_looked_up_as_a_name() {
     if !is_root() || program("unshare").is_none() {
@@ -92,7 +92,7 @@ fn a_number_is_never_looked_up_as_a_name() {
     }
 }
 
-/// CVE-2017-1000082, CVE-2020-13776, CVE-2026-46680: no number and no name is an error before anything is started.
+/// CVE-2017-1000082, CVE-2020-13776, CVE-2026-46680, CVE-2026-30892: no number and no name is an error before anything is started.
 #[test]
 fn what_is_no_user_is_refused_before_anything_starts() {
     let svcd = Svcd::with(&[]);

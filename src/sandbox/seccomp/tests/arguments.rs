@@ -42,7 +42,7 @@ const STANDARD: &[Row] = &[
         ("mknodat", &[0, 0, 0o10_600], Action::Allow),
         ("mknodat", &[0, 0, 0o20_666], EPERM),
         ("mknodat", &[0, 0, 0o60_666], EPERM),
-        // TCGETS, TIOCSTI with bits that the kernel cuts off, TIOCLINUX.
+        // CVE-2016-10124. TCGETS, TIOCSTI with bits that the kernel cuts off, TIOCLINUX.
         ("ioctl", &[0, 0x5401], Action::Allow),
         ("ioctl", &[0, 0x1_0000_5412], EPERM),
         ("ioctl", &[0, 0x541c], EPERM),
