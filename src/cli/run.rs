@@ -50,7 +50,10 @@ pub fn run(session: &mut Session<'_>, order: &Run) -> Result<(), Failure> {
     if order.detach {
         let ran: Ran = session.ask_for_long(&what, &request)?;
         jobs::conclude_failed(session, "run", &ran.outcomes)?;
-        return Ok(writeln!(session.out, "{name}")?);
+        return match session.json {
+            true => session.print_json(&serde_json::json!({ "unit": name })),
+            false => Ok(writeln!(session.out, "{name}")?),
+        };
     }
     let ran: Ran = match attach::follow(session, &what, &request, wanted)? {
         Came::Answer(ran) => ran,

@@ -139,7 +139,7 @@ impl Supervisor {
     }
 
     /// None: a directory has vanished, and so has no word.
-    pub(super) fn read_units(&mut self) -> Option<Vec<Rc<Unit>>> {
+    fn read_units(&mut self) -> Option<Vec<Rc<Unit>>> {
         if let Err(dir) = self.watch.begin_read(self.files.path.directories(), clock::mono()) {
             if self.files.vanished.as_ref() != Some(&dir) {
                 tracing::warn!("{}: gone; its units go on as they are until it is back", dir.display());

@@ -13,7 +13,6 @@ use crate::control::call::Call;
 use crate::control::reply::{Failure, Told, reply};
 use crate::control::{Exec, WindowSize, returns, view};
 use crate::engine::event::{End, SpawnFailure};
-use crate::engine::{StateWord, UnitId};
 use crate::sandbox::Attached;
 use crate::unit::value::parse_account;
 use crate::unit::{Command, Kind, Service};
@@ -140,18 +139,6 @@ impl Supervisor {
         self.clients.send(client, &reply(answer, false), &mut self.poll);
         self.clients.finish(client, &mut self.poll);
         self.serve(client);
-    }
-
-    /// Nothing of the unit runs, and nothing is under way to that.
-    pub(super) fn is_at_rest(&self, unit: UnitId) -> bool {
-        let state = self.engine.state(unit);
-        let moves = [
-            StateWord::Waiting,
-            StateWord::Starting,
-            StateWord::Running,
-            StateWord::Stopping,
-        ];
-        !state.is_some_and(|state| moves.contains(&state)) && self.lives.get(&unit).is_none()
     }
 }
 

@@ -235,7 +235,11 @@ impl Supervisor {
             service,
             kernel: &self.kernel,
             sandbox: &life.sandbox,
-            dynamic_user: life.dynamic_user.as_ref().map(|user| user.id),
+            dynamic_user: life
+                .dynamic_user
+                .as_ref()
+                .filter(|_| service.dynamic_user)
+                .map(|user| user.id),
             user_range,
             join_files: &join_files,
             own_groups: life.group.iter().flat_map(Group::delegated).map(own_group).collect(),

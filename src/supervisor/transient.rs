@@ -15,8 +15,8 @@ use super::{Config, Supervisor};
 use crate::control::call::{Call, Verb};
 use crate::control::reply::{Failure, Told};
 use crate::control::{Run, view};
-use crate::engine::UnitId;
 use crate::engine::event::{Cause, Event};
+use crate::engine::{StateWord, UnitId};
 use crate::unit::{Unit, UnitName};
 
 /// Where their files are.
@@ -71,8 +71,7 @@ impl Supervisor {
         let path = self
             .write_transient(&name, &order.text)
             .map_err(|error| Failure::Failed(told(error.to_string(), None)))?;
-        let read = self.read_units();
-        let unit = read.and_then(|units| units.into_iter().find(|unit| unit.name == name));
+        let unit = self.units_on_disk().into_iter().find(|unit| unit.name == name);
         let Some(unit) = unit else {
             let _ = fs::remove_file(&path);
             let failure = match self
@@ -148,6 +147,18 @@ impl Supervisor {
         }
         self.keep.touch(FILES);
         self.take_over_units(|units| units.retain(|unit| !gone.contains(&unit.name)), Cause::Files);
+    }
+
+    /// Nothing of the unit runs, and nothing is under way to that.
+    fn is_at_rest(&self, unit: UnitId) -> bool {
+        let state = self.engine.state(unit);
+        let moves = [
+            StateWord::Waiting,
+            StateWord::Starting,
+            StateWord::Running,
+            StateWord::Stopping,
+        ];
+        !state.is_some_and(|state| moves.contains(&state)) && self.lives.get(&unit).is_none()
     }
 }
 

@@ -361,3 +361,16 @@ fn a_command_beside_a_unit_outlives_a_svcd_that_is_killed() {
         svcd.svc(&["status", "passing"]).code == 4
     });
 }
+
+#[test]
+fn another_user_is_another_user_beside_a_dynamic_one_too() {
+    let test = "another_user_is_another_user_beside_a_dynamic_one_too";
+    if !is_root() {
+        return skip(test, "it takes root to be others");
+    }
+    let svcd = Svcd::with(&[("web", &shell("sleep 1000000", "dynamic-user = true"))]);
+    svcd.ok(&["start", "web"]);
+    let own = svcd.ok(&["exec", "web", "id", "-u"]);
+    assert!(own.trim().parse::<u32>().unwrap() >= 61_184, "{own}");
+    assert_eq!(svcd.ok(&["exec", "-u", "65534", "web", "id", "-u"]), "65534\n");
+}

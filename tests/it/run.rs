@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use super::built::binary;
-use super::harness::Svcd;
+use super::harness::{SLEEPER, Svcd};
 use super::machine::{self, eventually, has_controller, is_root, skip};
 
 #[test]
@@ -181,4 +181,29 @@ fn a_directory_is_a_root_that_stays_as_it_is() {
     assert_eq!(svcd.svc(&keep).code, 0);
     svcd.ok(&["start", "kept"]);
     svcd.line("kept", "/made");
+}
+
+/// What was saved a moment before is taken over all the same: `svc run` reads the directories and takes only its own unit.
+#[test]
+fn a_run_right_after_an_edit_does_not_swallow_it() {
+    let svcd = Svcd::with(&[("web", SLEEPER)]);
+    svcd.ok(&["start", "web"]);
+    for nth in 0..machine::often(8) {
+        let edited = format!("{SLEEPER}[unit]\ndescription = \"edit {nth}\"\n");
+        svcd.write("web", &edited);
+        let said = svcd.json(&[
+            "run",
+            "-d",
+            "--rm",
+            "--name",
+            &format!("n{nth}"),
+            "--",
+            "sleep",
+            "1000000",
+        ]);
+        assert_eq!(said["unit"], format!("n{nth}"));
+        eventually("the edit is in force", || {
+            svcd.status("web")["description"] == format!("edit {nth}")
+        });
+    }
 }
