@@ -1,10 +1,9 @@
 //! `image`: what is stored of images, how they come and go. Asks no supervisor; the store is a directory.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Kind};
-use super::session::Session;
+use super::session::{self, Session};
 use crate::image::{self, Store};
 
 pub mod arguments;
@@ -22,7 +21,7 @@ use arguments::{Action, Image};
 /// # Errors
 /// [`Failure`] that names the image or the file.
 pub fn run(session: &mut Session<'_>, image: Image) -> Result<(), Failure> {
-    let store = open(&state_dir(image.state_dir, std::env::var_os("SVC_STATE_DIR")))?;
+    let store = open(&session::state_dir(image.state_dir, std::env::var_os("SVC_STATE_DIR")))?;
     match image.action {
         Action::List => list::list(session, &store),
         Action::Load(load) => files::load(session, &store, load),
@@ -49,12 +48,6 @@ pub fn fetch(session: &mut Session<'_>, state_dir: &Path, name: &str) -> Result<
     let store = open(state_dir)?;
     let name = name.parse().map_err(|error| failed("run", error))?;
     registry::fetch(session, &store, &name)
-}
-
-/// Which directory: the flag, or the variable, or the default.
-fn state_dir(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
-    let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
-    flag.or(variable).unwrap_or_else(|| image::DEFAULT_STATE_DIR.into())
 }
 
 fn open(state_dir: &Path) -> Result<Store, Failure> {

@@ -1,11 +1,10 @@
 //! `run`: a unit made of flags, run at once. [`arguments`] is what can be typed, [`text`] the unit file that it means.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::attach::{self, Came, Wanted};
 use super::failure::{Failure, Kind};
-use super::session::Session;
+use super::session::{self, Session};
 use super::{exec, jobs};
 use crate::control::returns::Ran;
 use crate::control::view::{OutcomeKind, Version};
@@ -105,11 +104,9 @@ fn entry_point(session: &mut Session<'_>, what: &str, image: &str, order: &Run) 
 
 /// That of the supervisor that answers, or of the one that would.
 fn state_dir(session: &Session<'_>) -> PathBuf {
-    let variable = || std::env::var_os("SVC_STATE_DIR").filter(|path: &OsString| !path.is_empty());
     let version = session.ask::<Version>("run", &Request::Version);
     let told = version.ok().map(|version| PathBuf::from(version.state_dir));
-    told.or_else(|| variable().map(PathBuf::from))
-        .unwrap_or_else(|| crate::image::DEFAULT_STATE_DIR.into())
+    session::state_dir(told, std::env::var_os("SVC_STATE_DIR"))
 }
 
 /// `NAME=VALUE`, or the caller's own value of NAME, as docker has it; and what kind of terminal there is.

@@ -14,6 +14,7 @@ use crate::control::Request;
 use crate::control::client::Client;
 use crate::control::returns;
 use crate::control::view::{self, kebab};
+use crate::image::DEFAULT_STATE_DIR;
 
 /// Where the machine's own supervisor listens.
 pub const DEFAULT_SOCKET: &str = "/run/svc/control.sock";
@@ -41,6 +42,12 @@ pub struct Session<'a> {
 pub fn socket(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
     let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
     flag.or(variable).unwrap_or_else(|| DEFAULT_SOCKET.into())
+}
+
+/// Where images are, likewise.
+pub fn state_dir(flag: Option<PathBuf>, variable: Option<OsString>) -> PathBuf {
+    let variable = variable.filter(|path| !path.is_empty()).map(PathBuf::from);
+    flag.or(variable).unwrap_or_else(|| DEFAULT_STATE_DIR.into())
 }
 
 /// Whether to colour what goes to a stream: only on a terminal, and never against NO_COLOR or the flag.

@@ -187,20 +187,11 @@ fn apply(config: Config, service: &mut Service, says: impl Fn(&str) -> bool) -> 
     let is_own = |command: &Command| !command.program.is_empty();
     if !service.exec_start.iter().any(is_own) {
         let words = [config.entrypoint, config.cmd].into_iter().flatten().flatten();
-        let words: Vec<Box<str>> = words.map(|word| literal(&word).into()).collect();
-        let program = words.first().filter(|program| !program.is_empty()).cloned();
-        service.exec_start = vec![Command {
-            program: program.ok_or("has no command, and the unit has no `exec-start`")?,
-            arguments: words,
-            ignore_failure: false,
-        }];
+        let words: Vec<String> = words.collect();
+        let command = Command::literal(&words);
+        service.exec_start = vec![command.ok_or("has no command, and the unit has no `exec-start`")?];
     }
     Ok(())
-}
-
-/// A word that is not expanded.
-fn literal(word: &str) -> String {
-    word.replace('$', "$$")
 }
 
 /// A number in range, or a name: one that looks like a number is none (CVE-2016-3697, CVE-2024-40635).

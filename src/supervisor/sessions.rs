@@ -165,14 +165,7 @@ fn changed(order: &Exec, service: &Service) -> Result<(Service, Command), Failur
     if let Some(directory) = &order.working_directory {
         service.working_directory = Some(directory.into());
     }
-    let words = order.command.iter();
-    let words: Vec<Box<str>> = words.map(|word| word.replace('$', "$$").into()).collect();
-    let program = words.first().filter(|program| !program.is_empty()).cloned();
-    let command = Command {
-        program: program.ok_or_else(|| invalid("command"))?,
-        arguments: words,
-        ignore_failure: false,
-    };
+    let command = Command::literal(&order.command).ok_or_else(|| invalid("command"))?;
     Ok((service, command))
 }
 

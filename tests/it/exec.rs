@@ -24,6 +24,15 @@ fn piped(svcd: &Svcd, arguments: &[&str]) -> Child {
     command.spawn().expect("start svc")
 }
 
+/// Waits until the command has said that it is there.
+#[track_caller]
+fn says_here(beside: &mut Child) {
+    let mut said = [0; 5];
+    let out = beside.stdout.as_mut().expect("its output is ours");
+    out.read_exact(&mut said).expect("it says something");
+    assert_eq!(&said, b"here\n");
+}
+
 /// On a terminal of the test's own, as a person has it.
 pub fn on_terminal(svcd: &Svcd, terminal: &Terminal, arguments: &[&str]) -> Child {
     let slave = || Stdio::from(terminal.slave.as_ref().unwrap().try_clone().unwrap());
@@ -65,13 +74,7 @@ fn a_command_is_all_where_the_unit_is_and_no_freer() {
         let main = svcd.main_pid(unit);
         // It stays until it was looked at from outside.
         let mut beside = piped(&svcd, &["exec", "-i", unit, "sh", "-c", "echo here; read line"]);
-        let mut said = [0; 5];
-        beside
-            .stdout
-            .as_mut()
-            .unwrap()
-            .read_exact(&mut said)
-            .expect("it says that it is there");
+        says_here(&mut beside);
         let all = members(&svcd.cgroup(unit));
         let comm = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let pid = match machine::hierarchies().is_empty() {
@@ -173,13 +176,7 @@ fn the_end_of_a_unit_is_that_of_what_runs_beside_it() {
     for _ in 0..3 {
         svcd.ok(&["start", "web"]);
         let mut beside = piped(&svcd, &["exec", "web", "sh", "-c", "echo here; exec sleep 1000000"]);
-        let mut said = [0; 5];
-        beside
-            .stdout
-            .as_mut()
-            .unwrap()
-            .read_exact(&mut said)
-            .expect("it is there");
+        says_here(&mut beside);
         svcd.ok(&["stop", "web"]);
         assert_eq!(beside.wait().unwrap().code(), Some(143));
     }
@@ -193,13 +190,7 @@ fn a_caller_that_is_gone_holds_nothing_up() {
     let svcd = Svcd::with(&[("web", SLEEPER)]);
     svcd.ok(&["start", "web"]);
     let mut beside = piped(&svcd, &["exec", "web", "sh", "-c", "echo here; exec sleep 1000000"]);
-    let mut said = [0; 5];
-    beside
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut said)
-        .expect("it is there");
+    says_here(&mut beside);
     beside.kill().unwrap();
     beside.wait().unwrap();
     assert_eq!(svcd.ok(&["exec", "web", "echo", "next"]), "next\n");
@@ -221,9 +212,8 @@ fn commands_beside_a_unit_outlive_an_upgrade_of_svcd() {
             "echo here; read line; echo got $line; exit 7",
         ],
     );
-    let mut said = [0; 5];
+    says_here(&mut beside);
     let mut out = beside.stdout.take().unwrap();
-    out.read_exact(&mut said).expect("it is there");
     svcd.ok(&["reexec"]);
     beside.stdin.take().unwrap().write_all(b"more\n").unwrap();
     let mut rest = String::new();
@@ -341,9 +331,7 @@ fn a_command_beside_a_unit_outlives_a_svcd_that_is_killed() {
     svcd.ok(&["run", "-d", "--rm", "--name", "passing", "--", "sleep", "1000000"]);
     let script = "echo here; exec sleep 1000000";
     let mut beside = piped(&svcd, &["exec", "web", "sh", "-c", script]);
-    let mut said = [0; 5];
-    let out = beside.stdout.as_mut().unwrap();
-    out.read_exact(&mut said).expect("it is there");
+    says_here(&mut beside);
     svcd.kill();
     assert_eq!(beside.wait().unwrap().code(), Some(1));
     svcd.start_again();

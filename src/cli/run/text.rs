@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::Run;
 use super::environment;
-use crate::unit::value::capability_names;
+use crate::unit::value::{capability_names, literal};
 use crate::unit::{Isolation, Profile};
 
 /// What a unit has for a root.
@@ -110,7 +110,7 @@ fn service(order: &Run, root: &Root, mut entry_point: Vec<String>) -> Result<Tab
         ));
     }
     // `$` is the environment's in a unit file; docker(1) knows none.
-    let words: Vec<String> = words.iter().map(|word| word.replace('$', "$$")).collect();
+    let words: Vec<String> = words.iter().map(|word| literal(word)).collect();
     let (user, group) = match order
         .user
         .as_deref()

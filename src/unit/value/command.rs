@@ -52,6 +52,24 @@ pub fn parse_command(mut words: Vec<Box<str>>) -> Result<(Command, Option<char>)
     ))
 }
 
+/// A word of which nothing is expanded.
+pub fn literal(word: &str) -> String {
+    word.replace('$', "$$")
+}
+
+impl Command {
+    /// Words that are taken as they are. None: there is no program.
+    pub fn literal<'a>(words: impl IntoIterator<Item = &'a String>) -> Option<Self> {
+        let arguments: Vec<Box<str>> = words.into_iter().map(|word| literal(word).into()).collect();
+        let program = arguments.first().filter(|program| !program.is_empty()).cloned()?;
+        Some(Self {
+            program,
+            arguments,
+            ignore_failure: false,
+        })
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own_name = self.arguments.first() != Some(&self.program);

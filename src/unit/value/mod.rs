@@ -14,7 +14,7 @@ mod words;
 
 pub use account::{capability_names, capability_number, parse_account, parse_capabilities, parse_rlimit};
 pub(crate) use account::{serialize_ambient, serialize_capabilities, serialize_rlimits};
-pub use command::parse_command;
+pub use command::{literal, parse_command};
 pub use numbers::NumberList;
 pub use signal::Signal;
 pub use words::split_words;
