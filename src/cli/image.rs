@@ -9,6 +9,7 @@ use crate::image::{self, Store};
 pub mod arguments;
 mod commit;
 mod files;
+mod gc;
 mod list;
 #[cfg(feature = "registry")]
 mod registry;
@@ -35,7 +36,7 @@ pub fn run(session: &mut Session<'_>, image: Image) -> Result<(), Failure> {
         Action::Rm { images } => list::remove(session, &store, &images),
         Action::Inspect { images } => show::inspect(session, &store, &images),
         Action::History { image } => show::history(session, &store, &image),
-        Action::Gc { plan } => list::collect(session, &store, plan),
+        Action::Gc(order) => gc::collect(session, &store, &order),
     }
 }
 

@@ -11,6 +11,8 @@
 #[cfg(feature = "image")]
 pub mod archive;
 #[cfg(feature = "image")]
+pub mod budget;
+#[cfg(feature = "image")]
 pub mod commit;
 #[cfg(feature = "image")]
 mod compression;

@@ -92,6 +92,7 @@ impl Store {
     /// # Errors
     /// As [`Store::change_references`].
     pub fn name(&self, reference: Reference) -> Result<()> {
+        super::pins::touch(&self.path(""), reference.digest);
         self.change_references(|all| {
             match &reference.name {
                 Some(name) => all.retain(|other| other.name.as_ref() != Some(name)),

@@ -12,6 +12,7 @@ use super::document::{Descriptor, Platform, media_type};
 use super::references::Reference;
 use super::*;
 
+mod budget;
 mod refusals;
 
 /// A store in a directory of the test's own.
@@ -252,7 +253,7 @@ fn names_move_and_what_nobody_names_goes() {
     }
     place.store.forget("web:1").unwrap();
     assert_eq!(
-        place.store.garbage().unwrap(),
+        place.store.garbage(None).unwrap(),
         garbage::Garbage::default(),
         "another name keeps it"
     );
@@ -260,9 +261,9 @@ fn names_move_and_what_nobody_names_goes() {
     place.store.forget(id.get(..12).unwrap()).unwrap();
     {
         let _adding = place.store.adding().unwrap();
-        assert_eq!(place.store.collect().unwrap(), None, "not while somebody adds");
+        assert_eq!(place.store.collect(None).unwrap(), None, "not while somebody adds");
     }
-    let gone = place.store.collect().unwrap().unwrap();
+    let gone = place.store.collect(None).unwrap().unwrap();
     assert_eq!((gone.blobs.len(), gone.layers.len()), (4, 1));
     for below in ["blobs/sha256", "layers", "ingest"] {
         assert_eq!(fs::read_dir(place.store.path(below)).unwrap().count(), 0, "{below}");

@@ -97,6 +97,9 @@ impl Supervisor {
             (true, false) => tracing::info!("{name}: {text}"),
             (false, _) => {}
         }
+        if matches!(what, Change::Ended { failed: false, .. }) {
+            self.approve_image(unit);
+        }
         self.tell_watchers(unit, super::answers::change_word(&what), &text);
         self.tell_progress(unit, &text);
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::Supervisor;
 use super::lives::Life;
 use crate::control::root::Root;
-use crate::engine::RunId;
+use crate::engine::{RunId, UnitId};
 use crate::image;
 use crate::unit::{Kind, RootFrom, Service, Signal, Unit, Writable};
 
@@ -23,6 +23,17 @@ impl Supervisor {
             tracing::warn!("{}: its image is not kept from `svc image gc`: {error}", unit.name);
         }
         Ok(Rc::new(dressed.unit))
+    }
+
+    /// A run has ended as it should: what it ran is what one can go back to.
+    pub(super) fn approve_image(&self, unit: UnitId) {
+        let Some(unit) = self.engine.unit(unit).filter(|unit| is_image(unit)) else {
+            return;
+        };
+        let store = self.config.state_dir.join(image::STORE);
+        if let Err(error) = image::pins::approve(&store, unit.name.as_str()) {
+            tracing::warn!("{}: its image is not kept from `svc image gc`: {error}", unit.name);
+        }
     }
 
     /// The engine knows the unit as it is written; its image may name another stop signal.
@@ -52,6 +63,11 @@ impl Supervisor {
             merged: life.main().map(|main| format!("/proc/{}/root", main.pid)),
         })
     }
+}
+
+fn is_image(unit: &Unit) -> bool {
+    let root = service(unit).and_then(|service| service.root.as_ref());
+    root.is_some_and(|root| matches!(root.from, RootFrom::Image(_)))
 }
 
 fn service(unit: &Unit) -> Option<&Service> {

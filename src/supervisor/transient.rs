@@ -17,6 +17,7 @@ use crate::control::reply::{Failure, Told};
 use crate::control::{Run, view};
 use crate::engine::event::{Cause, Event};
 use crate::engine::{StateWord, UnitId};
+use crate::image;
 use crate::unit::{Unit, UnitName};
 
 /// Where their files are.
@@ -144,6 +145,7 @@ impl Supervisor {
         for name in &gone {
             self.files.passing.remove(name);
             let _ = fs::remove_file(directory(&self.config).join(format!("{name}.toml")));
+            image::pins::forget(&self.config.state_dir.join(image::STORE), name.as_str());
         }
         self.keep.touch(FILES);
         self.take_over_units(|units| units.retain(|unit| !gone.contains(&unit.name)), Cause::Files);

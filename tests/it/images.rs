@@ -12,6 +12,7 @@ use super::machine::{is_root, program, skip};
 
 mod breakouts;
 mod commits;
+mod gc;
 mod layers;
 mod layout;
 mod peers;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::image::Name;
 use crate::image::document::Platform;
+use crate::unit::Size;
 
 // What to do with images, and where they are. No rustdoc: it would be the help text of the verb.
 #[allow(missing_docs)]
@@ -70,12 +71,26 @@ pub enum Action {
         /// Its name or id
         image: String,
     },
-    /// Take away what no name leads to
-    Gc {
-        /// Only say what would go
-        #[arg(long)]
-        plan: bool,
-    },
+    /// Take away what no name leads to and, to hold a budget, what was not used for the longest time
+    Gc(Gc),
+}
+
+/// What to take away.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Only say what would go
+    #[arg(long)]
+    pub plan: bool,
+    /// What all images may take on the disk, such as 10G; those that units run, ran last or ran well before stay
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub budget: Option<Size>,
+    /// An image that stays too, by name or id; repeatable
+    #[arg(long, value_name = "IMAGE", requires = "budget")]
+    pub keep: Vec<String>,
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    Size::parse(text).map_err(String::from)
 }
 
 /// What to take in.

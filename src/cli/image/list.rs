@@ -1,15 +1,14 @@
-//! `image list`, `tag`, `rm` and `gc`.
+//! `image list`, `tag` and `rm`.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::failed;
-use crate::cli::failure::{Failure, Kind};
+use crate::cli::failure::Failure;
 use crate::cli::render::{Table, bytes, cell, number, stretch};
 use crate::cli::session::Session;
 use crate::cli::time;
-use crate::image::garbage::Garbage;
 use crate::image::references::Reference;
 use crate::image::{Digest, Name, Store};
 
@@ -133,7 +132,7 @@ pub fn remove(session: &mut Session<'_>, store: &Store, images: &[String]) -> Re
         }
     }
     // Where somebody adds at this time, the next one who takes away does this too.
-    store.collect().map_err(wrong)?;
+    store.collect(None).map_err(wrong)?;
     let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
     if session.json {
         return session.print_json(&gone);
@@ -142,68 +141,4 @@ pub fn remove(session: &mut Session<'_>, store: &Store, images: &[String]) -> Re
         writeln!(session.out, "removed {name}")?;
     }
     Ok(())
-}
-
-/// What goes, as JSON.
-#[derive(Debug, Serialize)]
-struct Gone {
-    images: Vec<String>,
-    blobs: Vec<String>,
-    layers: Vec<String>,
-    unfinished: Vec<String>,
-    bytes: u64,
-}
-
-/// `svc image gc`.
-///
-/// # Errors
-/// [`Failure`]: also where somebody adds to the store at this time.
-pub fn collect(session: &mut Session<'_>, store: &Store, plan: bool) -> Result<(), Failure> {
-    let garbage = match plan {
-        true => store.garbage().map(Some),
-        false => store.collect(),
-    };
-    let Some(garbage) = garbage.map_err(|error| failed("image gc", error))? else {
-        return Err(
-            Failure::new(Kind::Failed, "image gc", "somebody adds to the store").hint("try again when that is done")
-        );
-    };
-    if session.json {
-        return session.print_json(&gone(&garbage));
-    }
-    let done = if plan { "would go" } else { "removed" };
-    for image in &garbage.unnamed {
-        writeln!(session.out, "image {} has no name: {done}", short(&image.to_string()))?;
-    }
-    for (blob, size) in &garbage.blobs {
-        writeln!(
-            session.out,
-            "blob {} ({}): {done}",
-            short(&blob.to_string()),
-            bytes(*size)
-        )?;
-    }
-    for layer in &garbage.layers {
-        writeln!(session.out, "layer {}: {done}", short(&layer.to_string()))?;
-    }
-    for path in &garbage.unfinished {
-        writeln!(session.out, "{}: {done}", path.display())?;
-    }
-    let verb = if plan { "would be freed" } else { "freed" };
-    Ok(writeln!(session.out, "{} {verb}", bytes(garbage.size()))?)
-}
-
-fn gone(garbage: &Garbage) -> Gone {
-    let texts = |digests: &[Digest]| digests.iter().map(ToString::to_string).collect();
-    Gone {
-        images: texts(&garbage.unnamed),
-        blobs: garbage.blobs.iter().map(|(blob, _)| blob.to_string()).collect(),
-        layers: texts(&garbage.layers),
-        unfinished: garbage
-            .unfinished
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect(),
-        bytes: garbage.size(),
-    }
 }

@@ -13,7 +13,7 @@ use crate::harness::{Plan, Svcd, shell};
 use crate::view::{look, said};
 
 /// A layer with a shell in it, and what else is given.
-fn layer(more: Tar) -> Vec<u8> {
+pub(super) fn layer(more: Tar) -> Vec<u8> {
     let busybox = fs::read("/bin/busybox").expect("a static busybox");
     let directories = ["bin/", "etc/", "srv/", "tmp/"];
     let tar = directories.iter().fold(more, |tar, name| tar.directory(name));
@@ -27,7 +27,7 @@ fn layer(more: Tar) -> Vec<u8> {
 
 /// Loads an image into the store of a plan's supervisor.
 #[track_caller]
-fn load(dir: &Path, images: &Images, name: &str, layer: &[u8], config: &Value) {
+pub(super) fn load(dir: &Path, images: &Images, name: &str, layer: &[u8], config: &Value) {
     let at = images.path("layout");
     drop(fs::remove_dir_all(&at));
     write_with(&at, "made", layer, layer, config);
@@ -35,7 +35,7 @@ fn load(dir: &Path, images: &Images, name: &str, layer: &[u8], config: &Value) {
 }
 
 #[track_caller]
-fn svc_image(dir: &Path, arguments: &[&str]) -> String {
+pub(super) fn svc_image(dir: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(binary("svc"));
     command
         .arg("image")
@@ -45,7 +45,7 @@ fn svc_image(dir: &Path, arguments: &[&str]) -> String {
     text(&command.output().expect("start svc"), arguments)
 }
 
-fn root(image: &str, keys: &str) -> String {
+pub(super) fn root(image: &str, keys: &str) -> String {
     format!("[root]\nimage = \"{image}\"\n{keys}\n")
 }
 
