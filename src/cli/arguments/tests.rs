@@ -157,7 +157,7 @@ fn images_are_below_the_state_directory() {
         ("image ls", r#"Image(Image { state_dir: None, action: List })"#),
         (
             "image gc --plan --state-dir s",
-            r#"Image(Image { state_dir: Some("s"), action: Gc { plan: true } })"#,
+            r#"Image(Image { state_dir: Some("s"), action: Gc(Gc { plan: true, budget: None, keep: [] }) })"#,
         ),
     ] {
         assert_eq!(format!("{:?}", parse(line).unwrap().verb), debug, "{line}");
