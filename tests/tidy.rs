@@ -68,7 +68,7 @@ const LINES_OF_FILE_MAX: usize = 400;
 /// Functions that are longer, with the lines they have: a row may shrink or go, and none may be added.
 const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
     ("src/cli/tests.rs", "the_rest_answers_in_lines", 93),
-    ("src/engine/service/exits.rs", "on_exited", 98),
+    ("src/engine/service/exits.rs", "on_exited", 90),
 ];
 
 /// Files that are longer, likewise.
@@ -78,13 +78,13 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/cli/up.rs", 480),
     ("src/control/tests.rs", 522),
     ("src/control/view.rs", 493),
-    ("src/engine/settle.rs", 415),
+    ("src/engine/settle.rs", 413),
     ("src/log/tests.rs", 745),
-    ("src/supervisor/answers.rs", 556),
+    ("src/supervisor/answers.rs", 506),
     ("src/supervisor/clients.rs", 394),
-    ("src/unit/mod.rs", 433),
+    ("src/unit/mod.rs", 425),
     ("tests/sim/judge.rs", 453),
-    ("tests/sim/scenario.rs", 416),
+    ("tests/sim/scenario.rs", 415),
     ("tests/sim/world.rs", 503),
     ("tests/it/files.rs", 417),
     ("tests/it/processes.rs", 469),

@@ -200,11 +200,47 @@ pub enum Verb {
     Halt,
     /// Execute the supervisor's program anew, as after an upgrade; units, jobs and timers go on
     Reexec,
+    /// Say something of the service that this is part of, to its supervisor: for services written in shell
+    Notify(Notification),
     /// The versions of svc and of the supervisor that answers
     Version,
     /// What stays when the caller of `run` or `exec` turns away
     #[command(hide = true)]
     KeepTerminal,
+}
+
+// What a service says of itself. No rustdoc, as above.
+#[allow(missing_docs)]
+#[derive(Debug, clap::Args)]
+pub struct Notification {
+    /// It is ready, or done with a reload
+    #[arg(long)]
+    pub ready: bool,
+    /// It has begun to reload
+    #[arg(long)]
+    pub reloading: bool,
+    /// It is about to end
+    #[arg(long)]
+    pub stopping: bool,
+    /// One line for people, which `svc status` shows
+    #[arg(long, value_name = "TEXT")]
+    pub status: Option<String>,
+    /// Its main process is this one from now on
+    #[arg(long, value_name = "PID")]
+    pub main_pid: Option<u32>,
+    /// Anything else of sd_notify(3), such as WATCHDOG=1
+    #[arg(value_name = "NAME=VALUE", value_parser = line)]
+    pub lines: Vec<String>,
+    /// Becomes this program once it is said
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+fn line(text: &str) -> Result<String, String> {
+    let named = text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+    (named && !text.contains('\n'))
+        .then(|| text.to_owned())
+        .ok_or_else(|| "expected NAME=VALUE, in one line".to_owned())
 }
 
 // Ways to tell how long it took. No rustdoc, as above.

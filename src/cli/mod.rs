@@ -25,6 +25,7 @@ mod image;
 mod jobs;
 mod list;
 mod logs;
+mod notify;
 mod plan;
 mod power;
 mod reexec;
@@ -125,6 +126,7 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
             attach::keep();
             Ok(())
         }
+        Verb::Notify(said) => notify::run(said),
         Verb::Version => list::version(session),
     }
 }

@@ -22,6 +22,12 @@ pub enum Action {
         /// Which command.
         role: Role,
     },
+    /// Find the main process that the first one of a forking service has left behind. Answered by
+    /// [`super::Event::MainFound`], as soon as there is one.
+    FindMain {
+        /// Whose.
+        run: RunId,
+    },
     /// Send a signal. Nobody there is no error.
     Kill {
         /// Whose.

@@ -90,6 +90,20 @@ pub enum Event {
         /// How.
         status: ExitStatus,
     },
+    /// It has said something of itself.
+    Told {
+        /// Whose.
+        run: RunId,
+        /// What.
+        notification: Notification,
+    },
+    /// The answer to [`super::Action::FindMain`].
+    MainFound {
+        /// Whose.
+        run: RunId,
+        /// Who.
+        found: Found,
+    },
     /// The kernel has killed a process of the unit for memory, the main one or another.
     OomKilled {
         /// Whose.
@@ -139,12 +153,50 @@ pub enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Role {
+    Condition(u16),
     Pre(u16),
     Main(u16),
     Post(u16),
     Reload(u16),
     Stop(u16),
     StopPost(u16),
+}
+
+/// What a service says of itself in one message; sd_notify(3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notification {
+    /// `READY=1`.
+    pub ready: bool,
+    /// `RELOADING=1`.
+    pub reloading: bool,
+    /// `STATUS=`: one line for people.
+    pub status: Option<Box<str>>,
+    /// `WATCHDOG=1`, or `WATCHDOG=trigger`.
+    pub watchdog: Option<Watchdog>,
+    /// `WATCHDOG_USEC=`; zero: no more.
+    pub watchdog_limit: Option<Duration>,
+    /// `EXTEND_TIMEOUT_USEC=`: it takes that much longer from now on.
+    pub extend: Option<Duration>,
+}
+
+/// What a service says to its watchdog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watchdog {
+    /// It is alive.
+    Alive,
+    /// It wants to be taken for dead.
+    Trigger,
+}
+
+/// Who is the main process of a forking service, now that its first one has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// One that is watched.
+    Process,
+    /// Several, of which none is known to be the main one.
+    Several,
+    /// Nobody, or nobody of the unit: why, for people.
+    Nobody(Box<str>),
 }
 
 /// A condition or assertion that does not hold.

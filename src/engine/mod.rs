@@ -21,6 +21,7 @@ mod oom;
 pub mod record;
 mod restart;
 pub mod resume;
+mod said;
 mod service;
 mod settle;
 mod slot;
@@ -127,6 +128,8 @@ impl Engine {
             Event::Spawned { run, role } => self.on_spawned(run, role),
             Event::SpawnFailed { run, role, failure } => self.on_spawn_failed(run, role, failure),
             Event::Exited { run, role, status } => self.on_exited(run, role, status),
+            Event::Told { run, notification } => self.on_told(run, notification),
+            Event::MainFound { run, found } => self.on_main_found(run, found),
             Event::OomKilled { run, oom } => self.on_oom_killed(run, oom),
             Event::Emptied { run } => self.on_emptied(run),
             Event::Released { run } => self.on_released(run),
@@ -195,6 +198,7 @@ impl Engine {
             next_try: slot.next_try(self.now),
             waiting_for,
             blocked_by,
+            status_text: slot.said.status.clone(),
             run: slot.run(id),
             role: slot.role(),
         })

@@ -42,6 +42,7 @@ impl Engine {
             since,
             until: None,
             reload: None,
+            watchdog: None,
         };
         self.set_state(unit, running, Some(why.clone()));
         self.answer_jobs(unit, |verb| verb != Verb::Start, &Outcome::Failed(why));

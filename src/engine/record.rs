@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::event::{Cause, Mono, Now, Wall};
 use super::history::{Entry, History};
 use super::restart::{Budget, Jitter};
+use super::said::Said;
 use super::slot::{Slot, State};
 use super::timing::Timing;
 use super::{Engine, UnitId};
@@ -212,6 +213,7 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
         last,
         end,
         done,
+        said,
         outgoing: _,
         incoming: _,
         conflicts: _,
@@ -246,6 +248,7 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
     object.field("last", last);
     object.field("end", end);
     object.field("done", done);
+    object.field("said", &Some(said.clone()).filter(|said| *said != Said::default()));
     object.field("waiting_on", waiting_on);
     object.field("timing", &Some(*timing).filter(|timing| *timing != Timing::default()));
     object.field("scan", &u32::try_from(*scan).unwrap_or(0));
@@ -283,6 +286,7 @@ fn read_slot(fields: &Map<String, Value>, find: &mut impl FnMut(&UnitName, &str)
         last: field(fields, "last").unwrap_or_default(),
         end: field(fields, "end").unwrap_or_default(),
         done: field(fields, "done")?,
+        said: field::<Option<Said>>(fields, "said").flatten().unwrap_or_default(),
         waiting_on: field(fields, "waiting_on")?,
         timing: field::<Option<Timing>>(fields, "timing")?.unwrap_or_default(),
         scan: usize::try_from(field::<u32>(fields, "scan")?).ok()?,

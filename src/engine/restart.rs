@@ -103,6 +103,11 @@ pub fn judge(service: &Service, status: &ExitStatus) -> RunResult {
     }
 }
 
+/// Whether a command of `exec-condition` says that the unit is not to be started, which is no failure.
+pub fn is_unmet(end: End) -> bool {
+    matches!(end, End::Code(1..=254))
+}
+
 fn matches_any(list: &[ExitMatch], end: End) -> bool {
     list.iter().any(|wanted| match (wanted, end) {
         (ExitMatch::Code(wanted), End::Code(code)) => *wanted == code,
@@ -123,15 +128,17 @@ pub fn follows(service: &Service, result: &RunResult, end: Option<End>) -> bool 
     }
     let success = *result == RunResult::Success;
     let abnormal = match result {
-        RunResult::Signal { .. } | RunResult::Oom { .. } | RunResult::Timeout(_) => true,
+        RunResult::Signal { .. } | RunResult::Oom { .. } | RunResult::Timeout(_) | RunResult::Watchdog => true,
         RunResult::Success
         | RunResult::ExitCode(_)
         | RunResult::Spawn { .. }
+        | RunResult::Protocol { .. }
         | RunResult::StartLimit
         | RunResult::Assert => false,
     };
     match restart.policy {
-        RestartPolicy::No | RestartPolicy::OnWatchdog => false,
+        RestartPolicy::No => false,
+        RestartPolicy::OnWatchdog => *result == RunResult::Watchdog,
         // A oneshot that succeeded has done what it is for.
         RestartPolicy::Always => !(success && service.r#type == ServiceType::Oneshot),
         RestartPolicy::OnSuccess => success && service.r#type != ServiceType::Oneshot,

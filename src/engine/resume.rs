@@ -16,6 +16,8 @@ pub struct Awaited {
     pub command: Option<Role>,
     /// The end of the main process.
     pub main: bool,
+    /// [`super::Event::MainFound`].
+    pub find_main: bool,
     /// [`super::Event::Emptied`].
     pub empty: bool,
     /// [`super::Event::Released`]; true: with what is kept for the next run.
@@ -39,10 +41,12 @@ impl Engine {
             },
             State::Starting { role, main_alive, .. } => Awaited {
                 main: *main_alive && !matches!(role, Role::Main(_)),
+                find_main: slot.said.forked,
                 ..nothing
             },
             State::Running { main_alive, .. } => Awaited {
                 main: *main_alive,
+                empty: slot.lives_by_its_group(),
                 ..nothing
             },
             State::Stopping { phase, main_alive, .. } => Awaited {
@@ -111,6 +115,7 @@ impl Engine {
                 since: now,
                 until,
                 reload: None,
+                watchdog: None,
             };
             return self.set_state(run.unit, running, None);
         }
@@ -153,7 +158,7 @@ mod tests {
 
     fn engine() -> Engine {
         let mut engine = Engine::new(1);
-        let command = crate::unit::value::parse_command(vec!["/bin/x".into()]).unwrap().0;
+        let command = crate::unit::value::parse_command(vec!["/bin/x".into()]).unwrap();
         let service = Service {
             exec_start: vec![command],
             ..Service::default()

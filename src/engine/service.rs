@@ -2,7 +2,7 @@
 //!
 //! Here is the way up: conditions, pre, main, post, ready. [`exits`] is what the end of a process means, [`stop`] the way
 //! down, [`rest`] what follows a run, [`deadlines`] what a time that is over does to it, [`reload`] how it takes new
-//! settings over. What an earlier life sends late is dropped at one line, in [`Engine::current`].
+//! settings over, [`notify`] what it says of itself, [`forking`] how its main process is found. What an earlier life sends late is dropped at one line, in [`Engine::current`].
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "what means nothing here is dropped, whatever is added to the enum"
@@ -10,13 +10,16 @@
 
 mod deadlines;
 mod exits;
+mod forking;
+mod notify;
 mod reload;
 mod rest;
 mod stop;
 
 use super::action::{Action, Change, Outcome};
-use super::event::{Cause, Role, SpawnFailure, SpawnFailureKind, Unmet, Verb};
-use super::slot::{Ending, State, StopPhase, after};
+use super::event::{Cause, End, Role, SpawnFailure, SpawnFailureKind, Unmet, Verb};
+use super::said::Said;
+use super::slot::{Ending, Slot, State, StopPhase, after};
 use super::view::RunResult;
 use super::{Engine, RunId, UnitId};
 use crate::unit::ServiceType;
@@ -96,6 +99,7 @@ impl Engine {
         }
         slot.nth = slot.nth.wrapping_add(1);
         slot.done = false;
+        slot.said = Said::default();
         slot.run_unit = Some(definition.clone());
         self.report(unit, Change::Starting { by });
         if definition.condition.is_empty() && definition.assert.is_empty() {
@@ -144,20 +148,21 @@ impl Engine {
                 self.rest(run.unit, ending);
             }
             Some(unmet) => {
-                self.report(
-                    run.unit,
-                    Change::Skipped {
-                        condition: unmet.text.clone(),
-                    },
-                );
-                let ending = Ending {
-                    skipped: true,
-                    for_good: true,
-                    why: Some(format!("condition {} does not hold", unmet.text).into()),
-                    ..Ending::new()
-                };
+                let ending = self.skipped(run.unit, unmet.text);
                 self.rest(run.unit, ending);
             }
+        }
+    }
+
+    /// A condition says that it is not to be started: that is no failure, and nothing follows it.
+    fn skipped(&mut self, unit: UnitId, condition: Box<str>) -> Ending {
+        let why = format!("condition {condition} does not hold");
+        self.report(unit, Change::Skipped { condition });
+        Ending {
+            skipped: true,
+            for_good: true,
+            why: Some(why.into()),
+            ..Ending::new()
         }
     }
 
@@ -167,13 +172,12 @@ impl Engine {
         // What the run before left is this one's now.
         slot.kept = false;
         let Some(service) = slot.service() else {
-            return self.become_ready(unit, false);
+            return self.become_ready(unit);
         };
         let give_up = after(now, service.timeout_start);
-        let role = if service.exec_start_pre.is_empty() {
-            Role::Main(0)
-        } else {
-            Role::Pre(0)
+        let role = match service.exec_condition.is_empty() {
+            true => exits::after_conditions(service),
+            false => Role::Condition(0),
         };
         self.set_state(
             unit,
@@ -263,9 +267,11 @@ impl Engine {
         }
     }
 
-    fn become_ready(&mut self, unit: UnitId, main_alive: bool) {
+    fn become_ready(&mut self, unit: UnitId) {
         let now = self.now.mono;
         let Some(slot) = self.slot(unit) else { return };
+        let main_alive = matches!(slot.state, State::Starting { main_alive: true, .. });
+        let watchdog = after(now, slot.watchdog());
         let (until, ends) = match slot.service() {
             Some(service) => {
                 let ends = service.r#type == ServiceType::Oneshot && !service.remain_after_exit;
@@ -298,14 +304,28 @@ impl Engine {
                 since: now,
                 until,
                 reload: None,
+                watchdog,
             },
             None,
         );
+        if self.slot(unit).is_some_and(Slot::lives_by_its_group) {
+            let run = self.run_of(unit);
+            self.out.push(Action::AwaitEmpty { run });
+        }
         self.answer_jobs(unit, |verb| matches!(verb, Verb::Start | Verb::Restart), &Outcome::Done);
     }
 }
 
 impl Ending {
+    /// A run that ends so, with this end of its main process.
+    pub(super) fn of(result: RunResult, end: Option<End>) -> Self {
+        Self {
+            result,
+            end,
+            ..Self::new()
+        }
+    }
+
     /// A run that ends as it should.
     pub(super) fn new() -> Self {
         Self {

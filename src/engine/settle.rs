@@ -16,7 +16,7 @@ use super::obstacles::{Obstacle, word};
 use super::slot::{Slot, State};
 use super::view::StateWord;
 use super::{Engine, JobId, UnitId};
-use crate::unit::{Kind, LinkKind};
+use crate::unit::{Kind, LinkKind, Service};
 
 impl Engine {
     pub(super) fn on_ask(&mut self, job: Option<JobId>, unit: UnitId, verb: Verb, by: &Cause) {
@@ -90,9 +90,7 @@ impl Engine {
             (_, Verb::Start | Verb::Restart) => slot.cycle.clone(),
             (_, Verb::Reload) if !slot.is_ready() => Some(format!("not running, but {}", word(slot.word())).into()),
             (_, Verb::Reload) => {
-                let reloads = slot
-                    .service()
-                    .is_some_and(|service| service.reload_signal.is_some() || !service.exec_reload.is_empty());
+                let reloads = slot.service().is_some_and(Service::reloads);
                 (!reloads).then(|| "it has neither exec-reload nor reload-signal".into())
             }
             (_, Verb::Stop | Verb::Reset) => None,

@@ -9,12 +9,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::event::{Cause, End, Mono, Now, Role, Verb, Wall};
+use super::event::{Cause, End, Mono, Role, Verb, Wall};
 use super::restart::Budget;
+use super::said::{ReloadStage, Said};
 use super::timing::Timing;
 use super::view::{RunResult, StateWord};
 use super::{JobId, RunId, UnitId};
-use crate::unit::{Kind, LinkKind, Need, Service, ServiceType, Signal, Unit, UnitName};
+use crate::unit::{Kind, LinkKind, Need, Service, ServiceType, Unit, UnitName};
 
 /// How far a unit is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum State {
         since: Mono,
         until: Option<Mono>,
         reload: Option<(u16, Option<Mono>)>,
+        /// It has to say by then that it is alive.
+        watchdog: Option<Mono>,
     },
     /// A command on the way down is running, or processes are awaited.
     Stopping {
@@ -137,6 +140,7 @@ pub struct Slot {
     pub end: Option<End>,
     /// All commands of its present or last run that make it ready have ended well.
     pub done: bool,
+    pub said: Said,
     /// All edges, as written; and those of others to this one.
     pub outgoing: Vec<(UnitId, LinkKind)>,
     pub incoming: Vec<(UnitId, LinkKind)>,
@@ -179,6 +183,7 @@ impl Slot {
             last: None,
             end: None,
             done: false,
+            said: Said::default(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
             conflicts: Vec::new(),
@@ -310,9 +315,14 @@ impl Slot {
     pub fn deadline(&self) -> Option<Mono> {
         match &self.state {
             State::Starting { give_up, .. } | State::Stopping { give_up, .. } => *give_up,
-            State::Running { until, reload, .. } => {
+            State::Running {
+                until,
+                reload,
+                watchdog,
+                ..
+            } => {
                 let reload = reload.as_ref().and_then(|(_, give_up)| *give_up);
-                [*until, reload].into_iter().flatten().min()
+                [*until, reload, *watchdog].into_iter().flatten().min()
             }
             State::Backoff { until } => Some(*until),
             _ => None,
@@ -340,10 +350,10 @@ impl Slot {
 
     pub fn role(&self) -> Option<Role> {
         match &self.state {
-            State::Starting { role, .. } => Some(*role),
+            State::Starting { role, .. } if !self.said.forked => Some(*role),
             State::Running {
                 reload: Some((nth, _)), ..
-            } => Some(Role::Reload(*nth)),
+            } if self.said.reload == ReloadStage::None => Some(Role::Reload(*nth)),
             State::Stopping {
                 phase: StopPhase::Command(nth),
                 ..
@@ -354,32 +364,6 @@ impl Slot {
             } => Some(Role::StopPost(*nth)),
             _ => None,
         }
-    }
-
-    pub fn exit_code(&self) -> Option<u8> {
-        match self.end {
-            Some(End::Code(code)) => Some(code),
-            Some(End::Signal(_)) | None => None,
-        }
-    }
-
-    pub fn exit_signal(&self) -> Option<Signal> {
-        match self.end {
-            Some(End::Signal(signal)) => Some(signal),
-            Some(End::Code(_)) | None => None,
-        }
-    }
-
-    pub fn next_try(&self, now: Now) -> Option<Wall> {
-        let State::Backoff { until } = self.state else {
-            return None;
-        };
-        let left = until.0.saturating_sub(now.mono.0);
-        Some(Wall(
-            now.wall
-                .0
-                .saturating_add(i64::try_from(left.as_micros()).unwrap_or(i64::MAX)),
-        ))
     }
 }
 

@@ -56,7 +56,7 @@ mod tests {
                 exec_start: vec![crate::unit::Command {
                     program: "/bin/x".into(),
                     arguments: vec!["x".into()],
-                    ignore_failure: false,
+                    ..crate::unit::Command::default()
                 }],
                 ..Service::default()
             })),

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::RunId;
-use super::event::{Role, SpawnFailure, Wall};
+use super::event::{End, Now, Role, SpawnFailure, Wall};
+use super::slot::{Slot, State};
 use crate::unit::Signal;
 
 /// A word of INTERFACE section 4.
@@ -45,6 +46,13 @@ pub enum RunResult {
     },
     /// A phase took too long: `start`, `stop`, `runtime`, `reload`.
     Timeout(&'static str),
+    /// It did not say in time that it is alive.
+    Watchdog,
+    /// It ended, or left nobody behind, before it was ready as its type has it.
+    Protocol {
+        /// One line for people.
+        why: Box<str>,
+    },
     /// A command could not be executed.
     Spawn {
         /// `mount /data`.
@@ -69,6 +77,8 @@ impl RunResult {
             Self::Signal { .. } => "signal",
             Self::Oom { .. } => "oom",
             Self::Timeout(_) => "timeout",
+            Self::Watchdog => "watchdog",
+            Self::Protocol { .. } => "protocol",
             Self::Spawn { .. } => "spawn",
             Self::Assert => "assert",
             Self::StartLimit => "start-limit",
@@ -96,6 +106,7 @@ impl fmt::Display for RunResult {
             Self::Signal { signal, core } => write!(f, "signal {signal}{}", if *core { " (core)" } else { "" }),
             Self::Oom { limit, peak } => write!(f, "oom (limit {}, peak {})", size(limit), size(peak)),
             Self::Timeout(phase) => write!(f, "timeout {phase}"),
+            Self::Protocol { why } => write!(f, "protocol: {why}"),
             Self::Spawn { step, errno, detail } => {
                 write!(f, "spawn {step}")?;
                 if *errno != 0 {
@@ -106,7 +117,7 @@ impl fmt::Display for RunResult {
                 }
                 Ok(())
             }
-            Self::Success | Self::Assert | Self::StartLimit => f.write_str(self.word()),
+            Self::Success | Self::Watchdog | Self::Assert | Self::StartLimit => f.write_str(self.word()),
         }
     }
 }
@@ -134,6 +145,8 @@ pub struct UnitView {
     pub waiting_for: Vec<Box<str>>,
     /// In blocked: by what.
     pub blocked_by: Vec<Box<str>>,
+    /// What it says of itself.
+    pub status_text: Box<str>,
     /// The run that is under way.
     pub run: Option<RunId>,
     /// The command that is awaited.
@@ -147,5 +160,33 @@ impl UnitView {
             Some(RunResult::Spawn { step, errno, .. }) => Some((step, *errno)),
             _ => None,
         }
+    }
+}
+
+impl Slot {
+    pub fn exit_code(&self) -> Option<u8> {
+        match self.end {
+            Some(End::Code(code)) => Some(code),
+            Some(End::Signal(_)) | None => None,
+        }
+    }
+
+    pub fn exit_signal(&self) -> Option<Signal> {
+        match self.end {
+            Some(End::Signal(signal)) => Some(signal),
+            Some(End::Code(_)) | None => None,
+        }
+    }
+
+    pub fn next_try(&self, now: Now) -> Option<Wall> {
+        let State::Backoff { until } = self.state else {
+            return None;
+        };
+        let left = until.0.saturating_sub(now.mono.0);
+        Some(Wall(
+            now.wall
+                .0
+                .saturating_add(i64::try_from(left.as_micros()).unwrap_or(i64::MAX)),
+        ))
     }
 }

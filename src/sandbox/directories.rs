@@ -43,6 +43,11 @@ impl Roots {
         self.uppers.join(unit.as_str())
     }
 
+    /// Where the directories of sockets are on which units say what they have to say, and where a service sees its own.
+    pub fn notify(&self) -> PathBuf {
+        self.own.join("notify")
+    }
+
     /// Where a service sees its credentials.
     pub fn credentials(&self) -> PathBuf {
         self.own.join("credentials")

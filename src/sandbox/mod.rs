@@ -17,6 +17,7 @@ mod identity;
 mod job;
 mod join;
 mod landlock;
+mod privileged;
 pub mod probe;
 mod regular;
 mod report;
@@ -33,6 +34,7 @@ mod view;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -73,6 +75,8 @@ pub struct Context<'a> {
     pub step_beside: Option<BorrowedFd<'a>>,
     /// It is on the way up: what comes after that has no terminal to read from; systemd.exec(5), `StandardInput=`.
     pub reads_input: bool,
+    /// The directory of the socket on which it says what it has to say.
+    pub notify: Option<PathBuf>,
     /// The write end of the unit's log pipe.
     pub output: Option<BorrowedFd<'a>>,
     /// Its streams are a caller's, whatever the unit says.

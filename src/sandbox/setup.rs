@@ -6,7 +6,6 @@ use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use super::Context;
 use super::attached::Attached;
 use super::decide::Sandbox;
 use super::directories::{self, Directory};
@@ -17,9 +16,11 @@ use super::seccomp::{self, Program};
 use super::streams::Streams;
 use super::user_namespace::UserStep;
 use super::view::{self, Mount, Rule};
+use super::{Context, privileged};
 use crate::unit::namespaces::{IdMap, Namespace, TimeOffsets};
 use crate::unit::{
-    Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Rlimit, RlimitResource, Scheduling,
+    Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Privileges, Rlimit, RlimitResource,
+    Scheduling,
 };
 
 /// What a child does, in this order.
@@ -144,6 +145,11 @@ impl Sandbox {
         namespaces(self) != 0 || self.isolation.user.is_some()
     }
 
+    /// It sees files of its own.
+    pub fn has_own_mounts(&self) -> bool {
+        self.isolation.mount
+    }
+
     /// Those that the clone makes, and those that are made in the user namespace.
     fn made(&self) -> (u64, u64) {
         let joined = self.joins().iter().map(|join| join.namespace).sum::<u64>();
@@ -187,6 +193,9 @@ pub fn holder<'a>(context: &Context<'a>) -> Setup<'a> {
 
 /// The order of one command.
 pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<BorrowedFd<'a>>) -> Setup<'a> {
+    if command.privileges == Privileges::Full {
+        return privileged::command(context, command);
+    }
     let service = context.service;
     let all = namespaces(context.sandbox);
     let mut steps = vec![Step::JoinCgroups(context.join_files.to_vec()), Step::Session];
@@ -221,7 +230,7 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
         steps.push(Step::Landlock(paths));
     }
     user_steps(context, holder, &mut steps);
-    privilege_steps(context, &mut steps);
+    privilege_steps(context, command.privileges, &mut steps);
     steps.push(Step::WorkingDirectory(
         service.working_directory.clone().unwrap_or_else(|| PathBuf::from("/")),
     ));
@@ -241,7 +250,7 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
 }
 
 /// What is the process's own, whoever it runs as.
-fn process_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
+pub(super) fn process_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     let service = context.service;
     steps.push(Step::Scheduling(&service.scheduling));
     let nofile = context.nofile.map(|(soft, hard)| Rlimit {
@@ -262,7 +271,7 @@ fn process_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
 }
 
 /// Who it runs as, and what it may do from then on.
-fn privilege_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
+fn privilege_steps<'a>(context: &Context<'a>, privileges: Privileges, steps: &mut Vec<Step<'a>>) {
     let (service, isolation) = (context.service, &context.sandbox.isolation);
     // Without no-new-privileges, a filter and rules for files are given by CAP_SYS_ADMIN.
     let given = context.sandbox.filter.is_some() || isolation.landlock.is_some();
@@ -270,12 +279,19 @@ fn privilege_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     if let Some(set) = isolation.bounding() {
         steps.push(Step::Bounding(set));
     }
-    let (user, group) = context.accounts();
+    let as_root = privileges != Privileges::Own;
+    let (user, group) = if as_root { (None, None) } else { context.accounts() };
+    let groups = if as_root {
+        Vec::new()
+    } else {
+        service.supplementary_groups.clone()
+    };
+    let dynamic = context.dynamic_user.filter(|_| !as_root);
     steps.push(Step::Identity {
         user,
         group,
-        groups: service.supplementary_groups.clone(),
-        dynamic: context.dynamic_user.map(|_| dynamic_person(context)),
+        groups,
+        dynamic: dynamic.map(|_| dynamic_person(context)),
         keep_capabilities: admin || isolation.ambient_capabilities != 0,
     });
     if isolation.keyring_mode == KeyringMode::Shared {
@@ -304,7 +320,7 @@ fn dynamic_person(context: &Context<'_>) -> Person {
     }
 }
 
-fn streams<'a>(context: &Context<'a>) -> Streams<'a> {
+pub(super) fn streams<'a>(context: &Context<'a>) -> Streams<'a> {
     let service = context.service;
     Streams {
         log: context.output,
@@ -314,7 +330,7 @@ fn streams<'a>(context: &Context<'a>) -> Streams<'a> {
     }
 }
 
-fn environment<'a>(context: &Context<'a>, terminal: Option<PathBuf>) -> Environment<'a> {
+pub(super) fn environment<'a>(context: &Context<'a>, terminal: Option<PathBuf>) -> Environment<'a> {
     let service = context.service;
     let passed = |name: &OsString| service.pass_environment.iter().any(|wanted| *name == **wanted);
     Environment {

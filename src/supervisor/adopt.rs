@@ -12,7 +12,8 @@ use std::rc::Rc;
 mod found;
 
 use super::Supervisor;
-use super::children::{UNKNOWN_END, signal};
+use super::children::signal;
+use super::ends::UNKNOWN_END;
 use super::former::{Former, Open, Salvaged};
 use super::keep::{FILES, LIVES, PIPES};
 use super::kept::{KeptFiles, KeptLife, KeptPipe, KeptProcess};
@@ -89,6 +90,10 @@ impl Supervisor {
         }
         self.lives.insert(unit, life);
         self.watch_oom(unit);
+        let notify = kept.notify.as_ref().and_then(|notify| former.take(notify));
+        if let Err(failure) = self.listen_to(unit, notify) {
+            tracing::warn!("{}: {}", definition.name, failure.detail);
+        }
         if let Some(holder) = &kept.holder {
             self.adopt_process(unit, Who::Holder, holder, former);
         }
@@ -257,6 +262,9 @@ impl Supervisor {
                 None if queued => {}
                 None => self.tell_lost(run, role),
             }
+        }
+        if awaited.find_main {
+            self.find_main(run);
         }
         if awaited.main && !has_main {
             self.tell_lost(run, Role::Main(0));

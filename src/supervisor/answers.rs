@@ -124,6 +124,7 @@ impl Supervisor {
             status.errno = errno_name(errno);
             status.step_exit_code = Some(i64::from(crate::sandbox::exit_code(step)));
         }
+        status.status_text = seen.status_text.to_string();
         status.restarts = u64::from(seen.restarts);
         status.next_try = seen.next_try.map(|at| timestamp(at.0));
         status.waiting_for = seen.waiting_for.iter().map(ToString::to_string).collect();
@@ -500,57 +501,6 @@ fn rounded(delay: std::time::Duration) -> String {
     crate::unit::value::duration_text(delay - std::time::Duration::from_nanos(below.into()))
 }
 
-/// `*` is any text, `?` any character.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    // Where the last star was, and how much of the text it has eaten: on a mismatch it eats one more.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(expected) if *expected == '?' || text.get(t) == Some(expected) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, eaten)) => {
-                    star = Some((at, eaten + 1));
-                    p = at + 1;
-                    t = eaten + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(p..).unwrap_or_default().iter().all(|rest| *rest == '*')
-}
-
 pub(super) fn errno_name(errno: i32) -> Option<String> {
     (errno != 0).then(|| crate::unit::value::errno_name(errno))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns() {
-        for (pattern, text, expected) in [
-            ("web", "web", true),
-            ("web", "webs", false),
-            ("web@*", "web@1", true),
-            ("*", "", true),
-            ("*b*b", "abab", true),
-            ("*b*b", "aba", false),
-            ("w?b", "web", true),
-            ("w?b", "wb", false),
-            ("**", "x", true),
-        ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
-        }
-    }
 }

@@ -13,6 +13,7 @@ use super::files::Files;
 use super::former::{Former, OldLogger, Salvaged};
 use super::keep::Keep;
 use super::lives::Lives;
+use super::main_process::Searches;
 use super::outputs::Outputs;
 use super::poll::{Poll, Source};
 use super::requests::Requests;
@@ -154,6 +155,7 @@ impl Supervisor {
             dynamic_users: DynamicUsers::open(&config.runtime_dir),
             user_ranges: UserRanges::open(&config.state_dir),
             lives: Lives::default(),
+            searches: Searches::default(),
             owners: HashMap::new(),
             flushing: HashMap::new(),
             requests: Requests::default(),

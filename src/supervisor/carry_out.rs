@@ -11,6 +11,7 @@ impl Supervisor {
         match action {
             Action::CheckConditions { run } => self.check_conditions(run),
             Action::Spawn { run, role } => self.spawn(run, role),
+            Action::FindMain { run } => self.find_main(run),
             Action::Kill { run, scope, signal } => self.kill(run, scope, signal),
             Action::AwaitEmpty { run } => self.await_empty(run),
             Action::Release { run, keep, again } => self.release(run, keep, again),

@@ -3,7 +3,7 @@
 //! Processes are watched and signalled by pidfd; a number is only ever shown to people. Orphans come to svcd as
 //! PID 1 or sub-reaper, and are reaped by number right after the kernel named them: nobody else can.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -11,10 +11,11 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 
 use super::Supervisor;
 use super::clock;
+use super::ends::reap;
 use super::lives::Process;
 use super::poll::{Source, Who};
 use super::spawn::kind_of;
-use crate::engine::event::{End, Event, Mono, Role, SpawnFailure, SpawnFailureKind};
+use crate::engine::event::{Event, Mono, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::{RunId, UnitId};
 use crate::sandbox;
 use crate::sys::wait::peek_ended_child;
@@ -23,9 +24,6 @@ use crate::unit::{KillMode, Kind, Signal, Unit};
 /// The first pause before a cgroup that is still busy is looked at again; it doubles up to a second.
 const RETRY_FIRST: Duration = Duration::from_millis(2);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-
-/// The exit code of one of whom nobody can say how it ended: so its policy brings it back.
-pub const UNKNOWN_END: u8 = 255;
 
 /// The log process has this long to write a run's last lines before its end is told.
 pub const FLUSH_WAIT_MAX: Duration = Duration::from_millis(250);
@@ -105,9 +103,10 @@ impl Supervisor {
         let Some(process) = self.lives.get_mut(&unit).and_then(|life| life.process(who)) else {
             return;
         };
-        let Some(end) = reap(process.pid, &process.pidfd) else {
+        let Some((end, core)) = reap(process.pid, &process.pidfd) else {
             return;
         };
+        let end = (end.unwrap_or_else(|| self.unknown_end(unit)), core);
         let Some(process) = self.take_process(unit, who) else {
             return;
         };
@@ -290,6 +289,7 @@ impl Supervisor {
         }
         let run = life.run;
         Self::unwatch_oom(&mut self.poll, life);
+        Self::stop_listening(&self.config, &mut self.poll, life);
         self.lives.remove(&unit);
         self.queue.push_back(Event::Released { run });
     }
@@ -363,35 +363,4 @@ fn spares_leftovers(unit: &Unit) -> bool {
 fn next_retry(last: Option<(Mono, Duration)>) -> (Mono, Duration) {
     let pause = last.map_or(RETRY_FIRST, |(_, pause)| (pause * 2).min(RETRY_MAX));
     (Mono(clock::mono().0 + pause), pause)
-}
-
-/// Takes the exit status of a child that has ended; None: not yet. The flag: it left a core dump.
-fn reap(pid: i32, pidfd: &OwnedFd) -> Option<(End, bool)> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    let status = match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
-        Ok(Some(status)) => status,
-        Ok(None) | Err(Errno::INTR) => return None,
-        // It is no child of ours: it was adopted from a svcd that was killed.
-        Err(_) => return Some(end_of_other(pid, pidfd)),
-    };
-    let end = match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => End::Code((code & 0xff) as u8),
-        (None, Some(signal)) => End::Signal(Signal(u8::try_from(signal).unwrap_or(0))),
-        (None, None) => End::Code(UNKNOWN_END),
-    };
-    Some((end, status.dumped()))
-}
-
-/// How a process has ended that somebody else reaps. While it is a zombie /proc says it, and after that the kernel
-/// (from 6.15 on); else all that is known is that it has.
-fn end_of_other(pid: i32, pidfd: &OwnedFd) -> (End, bool) {
-    let zombie = super::processes::zombie_status(pid);
-    // The number was its own as long as it can be signalled.
-    let zombie = zombie.filter(|_| crate::sys::signal::send(pidfd, 0).is_ok());
-    let status = zombie.or_else(|| crate::sys::pidfd::wait_status(pidfd));
-    match status.map(|status| (status & 0x7f, status >> 8 & 0xff, status & 0x80 != 0)) {
-        Some((0, code, _)) => (End::Code((code & 0xff) as u8), false),
-        Some((signal, _, core)) => (End::Signal(Signal(signal as u8)), core),
-        None => (End::Code(UNKNOWN_END), false),
-    }
 }

@@ -4,6 +4,7 @@ use super::Supervisor;
 use super::poll::Who;
 use crate::engine::UnitId;
 use crate::engine::event::Role;
+use crate::unit::Kind;
 
 impl Supervisor {
     /// What svcd tells a command in its environment; systemd.exec(5), "Environment variables in spawned processes".
@@ -13,6 +14,15 @@ impl Supervisor {
         };
         let mut variables = vec![("INVOCATION_ID".to_owned(), life.invocation.to_string())];
         let Who::Command(role) = who else { return variables };
+        if let Some(path) = self.notify_path(life, who) {
+            variables.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
+        }
+        if let (Role::Main(_), Kind::Service(service)) = (role, &life.unit.kind)
+            && !service.watchdog.is_zero()
+        {
+            let limit = service.watchdog.as_micros();
+            variables.push(("WATCHDOG_USEC".to_owned(), limit.to_string()));
+        }
         if let (Role::Post(_) | Role::Reload(_) | Role::Stop(_), Some(main)) = (role, life.main()) {
             let number = super::processes::inside_pid(main.pid).unwrap_or(main.pid.unsigned_abs());
             variables.push(("MAINPID".to_owned(), number.to_string()));

@@ -146,11 +146,13 @@ pub struct KeptLife {
     pub dynamic_user: Option<u32>,
     pub oom_before: u64,
     pub invocation: Box<str>,
+    /// Where it says what it has to say.
+    pub notify: Option<Descriptor>,
     /// Keys that it does without, and why.
     pub lacks: Vec<(Box<str>, Box<str>)>,
 }
 saved!(struct KeptLife {
-    nth, holder, commands, sessions, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, lacks
+    nth, holder, commands, sessions, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, notify, lacks
 });
 
 impl KeptLife {
@@ -174,6 +176,7 @@ impl KeptLife {
             dynamic_user: life.dynamic_user.as_ref().map(|user| user.id),
             oom_before: life.oom_before,
             invocation: life.invocation.clone(),
+            notify: life.notify.as_ref().map(Descriptor::of),
             lacks: life.lacks.clone(),
         }
     }

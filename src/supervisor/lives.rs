@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::dynamic_users::DynamicUser;
 use super::memory::OomWatched;
+use super::notify::NotifySocket;
 use super::poll::{Token, Who};
 use crate::cgroup::Group;
 use crate::engine::event::{Mono, Role};
@@ -53,6 +54,8 @@ pub struct Life {
     pub oom_before: u64,
     /// Likewise.
     pub oom: Option<OomWatched>,
+    /// Where it says what it has to say.
+    pub notify: Option<NotifySocket>,
     /// Its processes are stopped where they are.
     pub frozen: bool,
     /// The user that is there while it runs.
@@ -92,6 +95,7 @@ impl Life {
             unit,
             oom_before: group.as_ref().map_or(0, Group::oom_kills),
             oom: None,
+            notify: None,
             frozen: false,
             dynamic_user: None,
             group,

@@ -29,6 +29,7 @@ mod console;
 mod container;
 mod crash;
 mod dynamic_users;
+mod ends;
 mod environment;
 mod files;
 pub mod flags;
@@ -41,10 +42,13 @@ mod keep;
 mod kept;
 mod limits;
 mod lives;
+mod main_process;
 mod memory;
 mod mounts;
 pub mod notice;
+mod notify;
 mod outputs;
+mod patterns;
 mod plan;
 mod poll;
 mod prepare;
@@ -73,6 +77,7 @@ use files::Files;
 use former::Former;
 use keep::Keep;
 use lives::Lives;
+use main_process::Searches;
 use outputs::Outputs;
 use poll::{Poll, Token, Who};
 use settings::Settings;
@@ -150,6 +155,8 @@ struct Supervisor {
     reaper: OwnedFd,
     inherited: Vec<(OsString, OsString)>,
     lives: Lives,
+    /// Main processes that are looked for.
+    searches: Searches,
     owners: HashMap<i32, (UnitId, Who)>,
     /// Runs whose last lines are being written, by the log process's number.
     flushing: HashMap<u64, UnitId>,

@@ -43,6 +43,10 @@ pub enum Source {
     Oom(UnitId),
     /// A child has moved a unit's processes to where new limits are, or could not; by number.
     Moved(u64),
+    /// What a unit says of itself.
+    Notify(UnitId),
+    /// A child has looked at a unit's PID file.
+    MainLooked(UnitId),
     /// A child has looked at the paths of a unit's conditions; by number.
     Looked(u64),
 }

@@ -59,6 +59,16 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat_field(pid, PPID)
 }
 
+/// Which pid namespace a process is in: two are in one where these are equal; pid_namespaces(7).
+pub fn pid_namespace(pid: i32) -> Option<PathBuf> {
+    fs::read_link(file(pid, "ns/pid")?).ok()
+}
+
+/// The real user of a process.
+pub fn user(pid: i32) -> Option<u32> {
+    status_field(pid, "Uid:")?.split_whitespace().next()?.parse().ok()
+}
+
 /// How a zombie has ended, as wait(2) has it.
 pub fn zombie_status(pid: i32) -> Option<i32> {
     const STATE: usize = 0;

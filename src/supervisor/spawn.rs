@@ -106,8 +106,8 @@ impl Supervisor {
         if let Some(life) = &mut kept {
             Self::unwatch_oom(&mut self.poll, life);
         }
-        let (group, holder, dynamic_user, sessions) = kept.map_or_else(Default::default, |life| {
-            (life.group, life.holder, life.dynamic_user, life.sessions)
+        let (group, holder, dynamic_user, sessions, notify) = kept.map_or_else(Default::default, |life| {
+            (life.group, life.holder, life.dynamic_user, life.sessions, life.notify)
         });
         let dynamic_user = match dynamic_user {
             None if service.dynamic_user => {
@@ -124,11 +124,12 @@ impl Supervisor {
             holder,
             dynamic_user,
             sessions,
+            notify,
             ..self.new_life(run, &dressed, group, sandbox)
         };
         self.lives.insert(run.unit, life);
         self.watch_oom(run.unit);
-        Ok(())
+        self.listen_to(run.unit, None)
     }
 
     /// A run in its group, with nothing under way yet.
@@ -244,8 +245,9 @@ impl Supervisor {
             join_files: &join_files,
             own_groups: life.group.iter().flat_map(Group::delegated).map(own_group).collect(),
             step_beside: life.group.as_ref().and_then(Group::step_beside),
-            reads_input: matches!(who, Who::Command(Role::Pre(_) | Role::Main(_))),
+            reads_input: matches!(who, Who::Command(Role::Condition(_) | Role::Pre(_) | Role::Main(_))),
             output,
+            notify: self.notify_directory(life),
             attached: attachment.map(|attachment| attachment.given(output)),
             reaper: self.reaper.as_fd(),
             environment,
@@ -317,8 +319,9 @@ fn own_group(delegated: &Delegated) -> OwnGroup<'_> {
     }
 }
 
-fn command_of(service: &Service, role: Role) -> Option<&Command> {
+pub(super) fn command_of(service: &Service, role: Role) -> Option<&Command> {
     let (commands, nth) = match role {
+        Role::Condition(nth) => (&service.exec_condition, nth),
         Role::Pre(nth) => (&service.exec_start_pre, nth),
         Role::Main(nth) => (&service.exec_start, nth),
         Role::Post(nth) => (&service.exec_start_post, nth),

@@ -140,6 +140,8 @@ impl Supervisor {
             Source::Straggler(unit) => self.look_again(unit),
             Source::Oom(unit) => self.on_oom_told(unit),
             Source::Moved(number) => self.on_moved(number),
+            Source::Notify(unit) => self.on_notify(unit),
+            Source::MainLooked(unit) => self.on_main_looked(unit),
             Source::Looked(number) => self.on_looked(number),
         }
     }
@@ -178,6 +180,7 @@ impl Supervisor {
             self.next_freeze_look(),
             self.next_logger_start,
             self.requests.looks.deadline(),
+            self.searches.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -211,6 +214,9 @@ impl Supervisor {
         }
         if due(self.requests.looks.deadline()) {
             self.looks_due(now);
+        }
+        if due(self.searches.deadline()) {
+            self.searches_due(now);
         }
         if due(self.engine.next_deadline()) {
             self.queue.push_back(Event::Tick);

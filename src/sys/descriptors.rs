@@ -49,3 +49,49 @@ pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> std::io::Result<(usize, V
     });
     Ok((got, rights.flatten().collect()))
 }
+
+/// A datagram, with who sent it.
+#[derive(Debug)]
+pub struct Datagram {
+    /// How long it is.
+    pub bytes: usize,
+    /// The kernel's word on who sent it, as this process's namespaces have it.
+    pub sender: Option<rustix::net::UCred>,
+    /// What came along; none of it outlives an exec.
+    pub descriptors: Vec<OwnedFd>,
+    /// It was longer than there was room for, or more came along.
+    pub truncated: bool,
+}
+
+/// Receives a datagram on a socket that is told of senders; unix(7), SO_PASSCRED.
+///
+/// # Errors
+/// As recvmsg(2).
+pub fn receive_datagram(socket: impl AsFd, bytes: &mut [u8]) -> std::io::Result<Datagram> {
+    /// As many as the kernel lets go along, SCM_MAX_FD.
+    const MOST: usize = 253;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(bytes)];
+    let got = recvmsg(
+        socket,
+        &mut parts,
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    )?;
+    let (mut sender, mut descriptors) = (None, Vec::new());
+    for message in control.drain() {
+        match message {
+            RecvAncillaryMessage::ScmRights(rights) => descriptors.extend(rights),
+            RecvAncillaryMessage::ScmCredentials(credentials) => sender = Some(credentials),
+            _ => {}
+        }
+    }
+    use rustix::net::ReturnFlags;
+    Ok(Datagram {
+        bytes: got.bytes,
+        sender,
+        descriptors,
+        truncated: got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC),
+    })
+}

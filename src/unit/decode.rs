@@ -4,7 +4,7 @@
     reason = "what means nothing here is dropped, whatever is added to the enum"
 )]
 
-use super::keys::{self, Built, Key, Kind as K};
+use super::keys::{self, Built, Key};
 use super::node::{At, Data, Node, Table, Wrong};
 use super::read::*;
 use super::*;
@@ -193,13 +193,6 @@ fn unbuilt(row: &Key, node: &Node) -> Option<String> {
     match row.built {
         Built::Only(built) if !is_among(built, &shown) => Some(format!(" = \"{shown}\"")),
         Built::Not(off) if !off.contains(&shown.as_str()) => Some(String::new()),
-        Built::Yes if matches!(row.kind, K::Commands) => {
-            let prefix = commands_with_prefixes(node)
-                .ok()?
-                .into_iter()
-                .find_map(|(_, prefix)| prefix)?;
-            Some(format!(" (prefix `{prefix}`)"))
-        }
         Built::Only(_) | Built::Not(_) | Built::Yes => None,
     }
 }

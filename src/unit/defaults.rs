@@ -10,6 +10,7 @@ impl Default for Service {
         Self {
             r#type: ServiceType::Exec,
             exec_start: Vec::new(),
+            exec_condition: Vec::new(),
             exec_start_pre: Vec::new(),
             exec_start_post: Vec::new(),
             exec_reload: Vec::new(),
@@ -30,6 +31,9 @@ impl Default for Service {
             exec_search_path: Vec::new(),
             timeout_start: Some(Duration::from_secs(30)),
             timeout_stop: Some(Duration::from_secs(10)),
+            watchdog: Duration::ZERO,
+            notify_access: NotifyAccess::None,
+            pid_file: None,
             runtime_max: None,
             kill: Kill::default(),
             ignore_sigpipe: true,

@@ -22,7 +22,7 @@ pub fn check(kind: K, node: &Node, issues: &mut Vec<Issue>) {
         K::Mode => mode(node).err(),
         K::Path => path(node).err(),
         K::Paths => paths(node).err(),
-        K::Commands => commands_with_prefixes(node).err(),
+        K::Commands => commands(node).err(),
         K::Account => account(node).err(),
         K::Accounts => list(node, account).err(),
         K::Word(words) => return check_word(node, words, false, issues),

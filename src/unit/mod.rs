@@ -15,6 +15,7 @@ pub mod call_sets;
 pub mod calls;
 pub mod check;
 mod check_files;
+mod command;
 mod condition;
 mod decode;
 mod defaults;
@@ -40,6 +41,7 @@ pub mod report;
 pub mod resources;
 mod rlimit;
 pub mod scheduling;
+mod service_type;
 pub mod set;
 pub mod show;
 pub mod sources;
@@ -51,6 +53,7 @@ mod text;
 pub mod value;
 mod view;
 
+pub use command::{Command, Privileges};
 pub use condition::{Condition, ConditionTest};
 pub use enforcement::{Enforcement, Unenforceable};
 pub use filter::Seccomp;
@@ -62,6 +65,7 @@ pub use origin::{Origin, Refused, TextId, Texts};
 pub use resources::{OomPolicy, Resources};
 pub use rlimit::{Rlimit, RlimitResource};
 pub use scheduling::Scheduling;
+pub use service_type::{NotifyAccess, ServiceType};
 pub use streams::{Input, Output};
 pub use value::{Percent, Signal, Size, UnitName};
 pub use view::{ProtectHome, ProtectProc, View};
@@ -204,6 +208,8 @@ pub struct Service {
     pub r#type: ServiceType,
     /// The main command; several only for a oneshot, one after the other.
     pub exec_start: Vec<Command>,
+    /// Before anything else: one that ends with 1 to 254 skips the unit.
+    pub exec_condition: Vec<Command>,
     /// Before the main command, one after the other.
     pub exec_start_pre: Vec<Command>,
     /// After it is ready, one after the other.
@@ -247,6 +253,13 @@ pub struct Service {
     /// For each phase of a stop; None: no limit.
     #[serde(serialize_with = "value::serialize_limit")]
     pub timeout_stop: Option<Duration>,
+    /// It has to say that often that it is alive; zero: it need not.
+    #[serde(serialize_with = "value::serialize_duration")]
+    pub watchdog: Duration,
+    /// Whose notifications are taken.
+    pub notify_access: NotifyAccess,
+    /// Of a forking one: names its main process.
+    pub pid_file: Option<PathBuf>,
     /// How long it may run; None: no limit.
     #[serde(serialize_with = "value::serialize_limit")]
     pub runtime_max: Option<Duration>,
@@ -289,27 +302,6 @@ pub struct Service {
     pub network: Network,
     /// `[log]`.
     pub log: Log,
-}
-
-/// When a service counts as ready; systemd.service(5), `Type=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServiceType {
-    /// Once its main command has executed.
-    Exec,
-    /// Once its last command has ended with success.
-    Oneshot,
-}
-
-/// One command with its prefixes taken off; systemd.service(5), "Command lines".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// The program: absolute, or a name looked for in the search path.
-    pub program: Box<str>,
-    /// All words, the first included (another one after `@`), before `$VAR` is expanded.
-    pub arguments: Vec<Box<str>>,
-    /// `-`: failure is ignored.
-    pub ignore_failure: bool,
 }
 
 /// A user or group, by number or by name. Numbers are decimal, 0 to 4,294,967,294.

@@ -117,8 +117,7 @@ impl Mount {
     pub fn new(what: Box<str>, place: PathBuf) -> Self {
         let command = |word: &str| Command {
             program: word.into(),
-            arguments: Vec::new(),
-            ignore_failure: false,
+            ..Command::default()
         };
         let service = Service {
             r#type: ServiceType::Oneshot,

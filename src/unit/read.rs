@@ -126,7 +126,7 @@ pub fn paths(node: &Node) -> Read<Vec<OptionalPath>> {
     })
 }
 
-pub fn commands_with_prefixes(node: &Node) -> Read<Vec<(Command, Option<char>)>> {
+pub fn commands(node: &Node) -> Read<Vec<Command>> {
     let command = |node: &Node, words: Vec<Box<str>>| value::parse_command(words).or_else(|why| wrong(node, why));
     match &node.data {
         Data::Text(line) => {
@@ -145,13 +145,6 @@ pub fn commands_with_prefixes(node: &Node) -> Read<Vec<(Command, Option<char>)>>
             "expected a command: a text, or a list of its words; or a list of such lists",
         ),
     }
-}
-
-pub fn commands(node: &Node) -> Read<Vec<Command>> {
-    Ok(commands_with_prefixes(node)?
-        .into_iter()
-        .map(|(command, _)| command)
-        .collect())
 }
 
 pub fn account(node: &Node) -> Read<Account> {

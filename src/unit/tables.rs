@@ -25,13 +25,14 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     let flag = |key, default| get(tree, "service", key, boolean).unwrap_or(default);
     let time = |key, default| get(tree, "service", key, limit).unwrap_or(default);
     let word = |key| get(tree, "service", key, text);
+    let (kind, watchdog, notify_access) = readiness(tree);
     Service {
-        r#type: if word("type").as_deref() == Some("oneshot") {
-            ServiceType::Oneshot
-        } else {
-            ServiceType::Exec
-        },
+        r#type: kind,
+        watchdog,
+        notify_access,
+        pid_file: get(tree, "service", "pid-file", path),
         exec_start: exec_start(list_of("exec-start"), root.as_ref()),
+        exec_condition: list_of("exec-condition"),
         exec_start_pre: list_of("exec-start-pre"),
         exec_start_post: list_of("exec-start-post"),
         exec_reload: list_of("exec-reload"),
@@ -82,14 +83,28 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     }
 }
 
+/// Who has to say something is heard.
+fn readiness(tree: &Table) -> (ServiceType, Duration, NotifyAccess) {
+    let word = |key| get(tree, "service", key, text);
+    let kind = one_of(&ServiceType::WORDS, word("type")).unwrap_or(ServiceType::Exec);
+    let watchdog = get(tree, "service", "watchdog", limit).flatten().unwrap_or_default();
+    let access = match kind.says_ready() || !watchdog.is_zero() {
+        true => NotifyAccess::Main,
+        false => NotifyAccess::None,
+    };
+    let access = one_of(&NotifyAccess::WORDS, word("notify-access")).unwrap_or(access);
+    (kind, watchdog, access)
+}
+
+fn one_of<T: Copy>(words: &[(&str, T)], word: Option<String>) -> Option<T> {
+    let word = word?;
+    words.iter().find(|(its, _)| *its == word).map(|(_, value)| *value)
+}
+
 /// One without a program stands for what an image says.
 fn exec_start(commands: Vec<Command>, root: Option<&Root>) -> Vec<Command> {
     match root.map(|root| &root.from) {
-        Some(RootFrom::Image(_)) if commands.is_empty() => vec![Command {
-            program: Box::default(),
-            arguments: Vec::new(),
-            ignore_failure: false,
-        }],
+        Some(RootFrom::Image(_)) if commands.is_empty() => vec![Command::default()],
         _ => commands,
     }
 }

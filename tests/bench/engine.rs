@@ -198,7 +198,11 @@ impl World {
             Action::Kill { run, signal, .. } => self.end(run, signal),
             Action::AwaitEmpty { run } => self.queue.push_back(Event::Emptied { run }),
             Action::Release { run, .. } => self.queue.push_back(Event::Released { run }),
-            Action::Update { .. } | Action::Answer { .. } | Action::Report { .. } | Action::AllStopped => {}
+            Action::FindMain { .. }
+            | Action::Update { .. }
+            | Action::Answer { .. }
+            | Action::Report { .. }
+            | Action::AllStopped => {}
         }
     }
 

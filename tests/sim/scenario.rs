@@ -384,9 +384,8 @@ impl ServiceSpec {
         ];
         for (list, count) in lists.into_iter().zip(self.commands) {
             let command = Command {
-                program: "/bin/true".into(),
-                arguments: vec!["true".into()],
                 ignore_failure: self.ignore_failure,
+                ..Command::default()
             };
             *list = vec![command; count];
         }

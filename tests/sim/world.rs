@@ -440,7 +440,7 @@ impl<'a> World<'a> {
                     self.look_again(run);
                 }
             }
-            Action::Update { .. } => {}
+            Action::Update { .. } | Action::FindMain { .. } => {}
             Action::Answer { job, .. } => {
                 if !self.strikes(Fault::AnswerLost) {
                     self.judge.on_answer(job)?;
@@ -481,7 +481,7 @@ pub fn is_exec(service: &Service) -> bool {
 
 fn role_number(role: Role) -> u64 {
     let (kind, nth) = match role {
-        Role::Pre(nth) => (1, nth),
+        Role::Condition(nth) | Role::Pre(nth) => (1, nth),
         Role::Main(nth) => (2, nth),
         Role::Post(nth) => (3, nth),
         Role::Reload(nth) => (4, nth),

@@ -146,6 +146,17 @@ fn environment(page: &mut Page) {
             "The number of the main process, for exec-start-post, exec-reload and exec-stop.",
         ),
         (
+            "NOTIFY_SOCKET",
+            "Where it says what it has to say, where `notify-access` lets it be heard: sd_notify(3), or `svc notify` in a \
+             shell. A service with files of its own sees that socket, and no other unit's, in notify below the runtime \
+             directory. Messages of up to 4096 bytes are taken; READY, RELOADING, STATUS, MAINPID, WATCHDOG, WATCHDOG_USEC, \
+             EXTEND_TIMEOUT_USEC and BARRIER mean something.",
+        ),
+        (
+            "WATCHDOG_USEC",
+            "How often the main process has to say WATCHDOG=1, in microseconds.",
+        ),
+        (
             "SERVICE_RESULT, EXIT_CODE, EXIT_STATUS",
             "How the main process ended, for exec-stop and exec-stop-post; systemd.exec(5).",
         ),

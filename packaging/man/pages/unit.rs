@@ -248,6 +248,10 @@ fn states(page: &mut Page) {
         ("timeout PHASE", "A phase took longer than it may."),
         ("watchdog", "It gave no sign of life."),
         (
+            "protocol: WHY",
+            "It ended before it had said that it is ready, or left no process behind that is its main one.",
+        ),
+        (
             "spawn STEP: ERRNO",
             "A step before its program was executed failed, such as `mount /data`.",
         ),

@@ -84,6 +84,21 @@ fn every_verb_of_the_contract_is_there() {
 }
 
 #[test]
+fn a_service_says_something() {
+    let line = "notify --ready --status up WATCHDOG=1 -- sleep 1";
+    let Verb::Notify(said) = parse(line).unwrap().verb else {
+        panic!()
+    };
+    assert!(said.ready && !said.reloading);
+    assert_eq!(said.status.as_deref(), Some("up"));
+    assert_eq!(
+        (said.lines, said.command),
+        (vec!["WATCHDOG=1".to_owned()], vec!["sleep".into(), "1".into()])
+    );
+    assert!(parse("notify nothing").is_err());
+}
+
+#[test]
 fn a_machine_ends_in_three_ways() {
     for (line, debug) in [("poweroff", "Poweroff"), ("reboot", "Reboot"), ("halt", "Halt")] {
         assert_eq!(format!("{:?}", parse(line).unwrap().verb), debug);

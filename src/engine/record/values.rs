@@ -5,6 +5,7 @@
 use crate::engine::action::{Change, Outcome};
 use crate::engine::event::{Because, Cause, End, Role, Verb};
 use crate::engine::history::Entry;
+use crate::engine::said::{ReloadStage, Said};
 use crate::engine::slot::{Ending, State, StopPhase};
 use crate::engine::timing::Timing;
 use crate::engine::view::RunResult;
@@ -58,7 +59,7 @@ pub(crate) use saved;
 saved!(enum State {
     Inactive, Failed, Skipped, Waiting, Blocked, Checking,
     Starting { role, main_alive, give_up },
-    Running { main_alive, since, until, reload },
+    Running { main_alive, since, until, reload, watchdog },
     Stopping { phase, ending, main_alive, give_up },
     Stuck { ending },
     Releasing { ending },
@@ -81,6 +82,8 @@ saved!(enum RunResult {
     Signal { signal, core },
     Oom { limit, peak },
     Timeout(phase),
+    Watchdog,
+    Protocol { why },
     Spawn { step, errno, detail },
     Assert, StartLimit,
 });
@@ -101,6 +104,7 @@ saved!(
 );
 saved!(
     enum Role {
+        Condition(nth),
         Pre(nth),
         Main(nth),
         Post(nth),
@@ -154,4 +158,12 @@ saved!(
     }
 );
 saved!(struct Entry { at, unit, what });
+saved!(struct Said { status, watchdog, reload, forked });
+saved!(
+    enum ReloadStage {
+        None,
+        Asked,
+        Begun,
+    }
+);
 saved!(struct Timing { starting, ready, released_by });

@@ -49,6 +49,7 @@ impl Engine {
                 };
                 self.begin_ending(unit, ending);
             }
+            State::Running { watchdog, since, .. } if due(&watchdog) => self.take_for_dead(unit, since),
             State::Running {
                 reload: Some((nth, _)), ..
             } => {

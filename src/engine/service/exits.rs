@@ -1,6 +1,6 @@
 //! A process of the run has ended: what that means, by its role and how it ended. systemd.service(5), SuccessExitStatus=.
 
-use crate::engine::event::{ExitStatus, Role};
+use crate::engine::event::{End, ExitStatus, Role};
 use crate::engine::restart;
 use crate::engine::slot::{Ending, Slot, State, StopPhase};
 use crate::engine::view::RunResult;
@@ -15,6 +15,7 @@ impl Engine {
         let unit = run.unit;
         let Some(slot) = self.slot(unit) else { return };
         let Some(service) = slot.service() else { return };
+        let unmet = matches!(role, Role::Condition(_)) && restart::is_unmet(status.end);
         let result = restart::judge(service, &status);
         let ignored = command(service, role).is_some_and(|command| command.ignore_failure);
         let ok = result == RunResult::Success || ignored;
@@ -37,26 +38,17 @@ impl Engine {
                 }
                 if ok {
                     self.after_command(unit, role);
+                } else if unmet {
+                    let ending = self.skipped(unit, "exec-condition".into());
+                    self.begin_ending(unit, ending);
                 } else {
-                    self.begin_ending(
-                        unit,
-                        Ending {
-                            result,
-                            end,
-                            ..Ending::new()
-                        },
-                    );
+                    self.begin_ending(unit, Ending::of(result, end));
                 }
             }
-            // The main process of an exec service, while its post commands run or before they do.
-            (State::Starting { .. }, Role::Main(_)) => self.begin_ending(
-                unit,
-                Ending {
-                    result,
-                    end,
-                    ..Ending::new()
-                },
-            ),
+            (State::Starting { role: awaited, .. }, Role::Main(_)) => {
+                let awaited = *awaited == role;
+                self.main_ended_early(unit, result, end, awaited);
+            }
             (State::Running { since, .. }, Role::Main(_)) => {
                 if remains && ok {
                     self.forget_main(unit);
@@ -107,6 +99,23 @@ impl Engine {
         }
     }
 
+    /// The main process of a service has ended before that was ready, or while its post commands ran. Of one that goes into
+    /// the background that is how it is ready.
+    fn main_ended_early(&mut self, unit: UnitId, result: RunResult, end: Option<End>, awaited: bool) {
+        let success = result == RunResult::Success;
+        match self.slot(unit).and_then(Slot::service).map(|service| service.r#type) {
+            Some(ServiceType::Forking) if success && awaited => {
+                self.forget_main(unit);
+                self.look_for_main(unit);
+            }
+            Some(kind) if success && awaited && kind.says_ready() => {
+                let why = "it ended before it said READY=1".into();
+                self.begin_ending(unit, Ending::of(RunResult::Protocol { why }, end));
+            }
+            _ => self.begin_ending(unit, Ending::of(result, end)),
+        }
+    }
+
     /// The main process is no more.
     fn forget_main(&mut self, unit: UnitId) {
         self.update_state(unit, |state| match state {
@@ -126,6 +135,9 @@ impl Engine {
         let next = |nth: u16, commands: &[Command]| (usize::from(nth) + 1 < commands.len()).then_some(nth + 1);
         let first_post = (!service.exec_start_post.is_empty()).then_some(Role::Post(0));
         let role = match role {
+            Role::Condition(nth) => {
+                Some(next(nth, &service.exec_condition).map_or_else(|| after_conditions(service), Role::Condition))
+            }
             Role::Pre(nth) => Some(next(nth, &service.exec_start_pre).map_or(Role::Main(0), Role::Pre)),
             Role::Main(nth) if oneshot => next(nth, &service.exec_start).map(Role::Main).or(first_post),
             Role::Main(_) => first_post,
@@ -141,13 +153,22 @@ impl Engine {
                 });
                 self.spawn(unit, role);
             }
-            None => self.become_ready(unit, !oneshot),
+            None => self.become_ready(unit),
         }
+    }
+}
+
+/// The first command of a service that its conditions do not skip.
+pub(super) fn after_conditions(service: &Service) -> Role {
+    match service.exec_start_pre.is_empty() {
+        true => Role::Main(0),
+        false => Role::Pre(0),
     }
 }
 
 fn command(service: &Service, role: Role) -> Option<&Command> {
     let (commands, nth) = match role {
+        Role::Condition(nth) => (&service.exec_condition, nth),
         Role::Pre(nth) => (&service.exec_start_pre, nth),
         Role::Main(nth) => (&service.exec_start, nth),
         Role::Post(nth) => (&service.exec_start_post, nth),

@@ -2,9 +2,11 @@
 
 use crate::engine::action::{Action, Change, Outcome, Scope};
 use crate::engine::event::{Role, Verb};
+use crate::engine::said::ReloadStage;
 use crate::engine::slot::{Slot, State, after, service_of};
 use crate::engine::view::RunResult;
 use crate::engine::{Engine, UnitId};
+use crate::unit::{ServiceType, Signal};
 
 impl Engine {
     pub(in crate::engine) fn begin_reload(&mut self, unit: UnitId) {
@@ -20,6 +22,16 @@ impl Engine {
         let Some(service) = slot.unit.as_deref().and_then(service_of).or_else(|| slot.service()) else {
             return;
         };
+        if service.r#type == ServiceType::NotifyReload {
+            let signal = service.reload_signal.unwrap_or(Signal::HUP);
+            let give_up = after(now, service.timeout_start);
+            self.out.push(Action::Kill {
+                run,
+                scope: Scope::Main,
+                signal,
+            });
+            return self.begin_told_reload(unit, ReloadStage::Asked, give_up);
+        }
         if let Some(signal) = service.reload_signal {
             self.out.push(Action::Kill {
                 run,
@@ -62,6 +74,9 @@ impl Engine {
     pub(super) fn end_reload(&mut self, unit: UnitId, outcome: &Outcome) {
         if *outcome == Outcome::Done {
             self.report(unit, Change::Reloaded);
+        }
+        if let Some(slot) = self.slot_mut(unit) {
+            slot.said.reload = ReloadStage::None;
         }
         self.update_state(unit, |state| {
             if let State::Running { reload, .. } = state {

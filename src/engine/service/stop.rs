@@ -57,7 +57,9 @@ impl Engine {
         let Some(service) = self.slot(unit).and_then(Slot::service) else {
             return self.rest(unit, ending);
         };
-        let commands = ending.ready_since.is_some() && !service.exec_stop.is_empty();
+        // Who does not answer its watchdog is not asked to end, but told.
+        let hangs = ending.result == RunResult::Watchdog;
+        let commands = ending.ready_since.is_some() && !service.exec_stop.is_empty() && !hangs;
         let give_up = after(self.now.mono, service.timeout_stop);
         if commands {
             let phase = StopPhase::Command(0);
@@ -121,11 +123,13 @@ impl Engine {
     pub(super) fn send_first_signal(&mut self, unit: UnitId) {
         let run = self.run_of(unit);
         let Some(slot) = self.slot(unit) else { return };
-        let (Some(service), State::Stopping { main_alive, .. }) = (slot.service(), &slot.state) else {
+        let (Some(service), State::Stopping { main_alive, ending, .. }) = (slot.service(), &slot.state) else {
             return;
         };
+        let hangs = ending.result == RunResult::Watchdog;
         let (kill, main_alive, restarts) = (service.kill.clone(), *main_alive, slot.wish.is_some());
-        let signal = kill.restart_signal.filter(|_| restarts).unwrap_or(kill.signal);
+        let asked = kill.restart_signal.filter(|_| restarts).unwrap_or(kill.signal);
+        let signal = if hangs { Signal::ABRT } else { asked };
         let signals = std::iter::once(signal).chain(kill.send_sighup.then_some(Signal::HUP));
         let scope = match kill.mode {
             KillMode::ControlGroup => Scope::All,
@@ -212,6 +216,16 @@ impl Engine {
                 ..
             }
             | State::Stuck { .. } => self.release(run.unit),
+            State::Running { since, .. } if slot.lives_by_its_group() => {
+                let ready_since = Some(since);
+                self.begin_ending(
+                    run.unit,
+                    Ending {
+                        ready_since,
+                        ..Ending::new()
+                    },
+                );
+            }
             _ => {}
         }
     }

@@ -92,6 +92,7 @@ pub fn of(context: &Context<'_>) -> Vec<Mount> {
     }
     inner.sort_by(|one, other| one.target.cmp(&other.target));
     mounts.extend(inner.into_iter().map(Mount::Inner));
+    mounts.extend(notify(context).map(Mount::Inner));
     mounts.extend(credentials(context).map(Mount::Credentials));
     mounts
 }
@@ -118,6 +119,16 @@ fn credentials(context: &Context<'_>) -> Option<Credentials> {
         user,
         group,
         at: context.roots.credentials(),
+    })
+}
+
+/// Its own socket in the place of everybody's.
+fn notify(context: &Context<'_>) -> Option<InnerMount> {
+    let its = context.notify.as_ref()?;
+    Some(InnerMount {
+        target: context.roots.notify(),
+        read_only: true,
+        ..same_place(its.clone())
     })
 }
 

@@ -69,6 +69,9 @@ impl Supervisor {
             if main.is_some() { "adopted" } else { "ended" }
         );
         self.lives.insert(unit, life);
+        if let Err(failure) = self.listen_to(unit, None) {
+            tracing::warn!("{}: {}", definition.name, failure.detail);
+        }
         for (pid, who) in [(holder, Who::Holder), (main, Who::Command(Role::Main(0)))] {
             if let Some(pid) = pid {
                 self.watch_found(unit, who, pid);

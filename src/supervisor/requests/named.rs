@@ -2,7 +2,7 @@
 
 use crate::control::reply::{Failure, Told};
 use crate::engine::UnitId;
-use crate::supervisor::{Supervisor, answers};
+use crate::supervisor::{Supervisor, patterns};
 
 impl Supervisor {
     /// The units that names and patterns mean, each once. A pattern means loaded units only; a name can make an
@@ -15,7 +15,7 @@ impl Supervisor {
                 let fits = |id: &UnitId| {
                     engine
                         .unit(*id)
-                        .is_some_and(|unit| answers::matches(name, unit.name.as_str()))
+                        .is_some_and(|unit| patterns::matches(name, unit.name.as_str()))
                 };
                 engine.ids().filter(fits).collect()
             } else if make {

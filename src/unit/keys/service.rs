@@ -4,13 +4,13 @@ use super::*;
 
 #[rustfmt::skip]
 pub static SERVICE: &[Key] = &[
-    key("service", "type", Word(&["exec", "notify", "notify-reload", "oneshot", "forking"]), Only(&["exec", "oneshot"]), Restart,
+    key("service", "type", Word(&["exec", "notify", "notify-reload", "oneshot", "forking"]), Yes, Restart,
         "When the service counts as ready. exec: its program has been executed. notify: it has said READY=1 \
          (sd_notify(3)). notify-reload: likewise, and it says when a reload is done. oneshot: its last command has \
          ended with success. forking: its first process has ended, and left another one behind; systemd.service(5)."),
     key("service", "exec-start", Commands, Yes, Restart,
         "The main command; several, one after the other, only for a oneshot."),
-    key("service", "exec-condition", Commands, NOTHING, Restart,
+    key("service", "exec-condition", Commands, Yes, Restart,
         "Run before anything else. Where it ends with 1 to 254, the unit is skipped; where with 255 or by a signal, \
          it has failed; systemd.service(5)."),
     key("service", "exec-start-pre", Commands, Yes, Restart,
@@ -27,8 +27,10 @@ pub static SERVICE: &[Key] = &[
         "Sent to the main process at svc reload, instead of exec-reload."),
     key("service", "remain-after-exit", Bool, Yes, Restart,
         "The unit stays `running` after its main process has ended with success."),
-    key("service", "pid-file", Path, NOTHING, Restart,
-        "With type forking: the file that names the main process. A process outside the unit's own cgroup is refused."),
+    key("service", "pid-file", Path, Yes, Restart,
+        "With type forking: the file, in the service's own root, that names the main process. A process outside the \
+         unit's own cgroup is refused. Without it the main process is the only one left, or the only one that no other \
+         has started."),
     key("service", "user", Account, Yes, Restart,
         "Who the commands run as: a name, looked up in the passwd file of the unit's own root, or a decimal number. A \
          user that is not there stops the start; there is no fall-back to root."),
@@ -61,11 +63,12 @@ pub static SERVICE: &[Key] = &[
         "How long each phase of a stop may take; after that the final signal follows."),
     key("service", "runtime-max", Limit, Yes, Live,
         "How long it may run; after that it is stopped, and has failed."),
-    key("service", "watchdog", Limit, Not(&["0s", "infinity"]), Restart,
-        "A service that has sent no WATCHDOG=1 for this long is killed with the result `watchdog`; sd_notify(3)."),
-    key("service", "notify-access", Word(&["none", "main", "exec", "all"]), Not(&["none", "main"]), Restart,
+    key("service", "watchdog", Limit, Yes, Restart,
+        "A service that has sent no WATCHDOG=1 for this long, once it is ready, is sent SIGABRT and has failed with \
+         the result `watchdog`; \"0s\" for none; sd_notify(3)."),
+    key("service", "notify-access", Word(&["none", "main", "exec", "all"]), Yes, Restart,
         "Whose notifications are taken: nobody's, those of the main process, of all commands' own processes, or of \
-         every process of the unit; sd_notify(3)."),
+         every process of the unit. \"main\" where the type or watchdog needs it, else \"none\"; sd_notify(3)."),
     key("service", "kill-signal", Signal, Yes, Live,
         "The first signal of a stop; systemd.kill(5)."),
     key("service", "kill-mode", Word(&["control-group", "mixed", "process", "none"]), Yes, Live,

@@ -5,25 +5,26 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::words::quoted;
-use crate::unit::Command;
+use crate::unit::{Command, Privileges};
 
-/// Takes the prefixes off the first word of a command. The second part names a prefix that is not built yet.
+/// Takes the prefixes off the first word of a command.
 ///
 /// # Errors
-/// No words, a prefix twice, `@` with nothing after it, a program with a `/` that is not absolute.
-pub fn parse_command(mut words: Vec<Box<str>>) -> Result<(Command, Option<char>), Box<str>> {
+/// No words, a prefix twice, `+` and `!` together, `@` with nothing after it, a program with a `/` that is not absolute.
+pub fn parse_command(mut words: Vec<Box<str>>) -> Result<Command, Box<str>> {
     let first = words.first().cloned().ok_or("a command without words")?;
     let mut rest: &str = &first;
-    let (mut ignore_failure, mut own_name, mut unbuilt) = (false, false, None);
+    let (mut ignore_failure, mut own_name, mut privileges) = (false, false, Privileges::Own);
     loop {
         let seen = match rest.chars().next() {
             Some('-') => std::mem::replace(&mut ignore_failure, true),
             Some('@') => std::mem::replace(&mut own_name, true),
-            Some(other @ ('+' | '!')) => unbuilt.replace(other).is_some(),
+            Some('!') => std::mem::replace(&mut privileges, Privileges::Root) != Privileges::Own,
+            Some('+') => std::mem::replace(&mut privileges, Privileges::Full) != Privileges::Own,
             _ => break,
         };
         if seen {
-            return Err(format!("`{first}`: a prefix twice").into());
+            return Err(format!("`{first}`: a prefix twice, or `+` and `!` together").into());
         }
         rest = rest.get(1..).unwrap_or_default();
     }
@@ -42,14 +43,12 @@ pub fn parse_command(mut words: Vec<Box<str>>) -> Result<(Command, Option<char>)
     } else if let Some(word) = words.first_mut() {
         *word = program.clone();
     }
-    Ok((
-        Command {
-            program,
-            arguments: words,
-            ignore_failure,
-        },
-        unbuilt,
-    ))
+    Ok(Command {
+        program,
+        arguments: words,
+        ignore_failure,
+        privileges,
+    })
 }
 
 /// A word of which nothing is expanded.
@@ -65,7 +64,7 @@ impl Command {
         Some(Self {
             program,
             arguments,
-            ignore_failure: false,
+            ..Self::default()
         })
     }
 }
@@ -76,6 +75,11 @@ impl fmt::Display for Command {
         if self.ignore_failure {
             f.write_str("-")?;
         }
+        f.write_str(match self.privileges {
+            Privileges::Own => "",
+            Privileges::Root => "!",
+            Privileges::Full => "+",
+        })?;
         if own_name {
             write!(f, "@{} ", quoted(&self.program))?;
         }
@@ -98,13 +102,16 @@ mod tests {
     #[test]
     fn prefixes() {
         let parse = |text: &str| parse_command(split_words(text).unwrap());
-        let (command, unbuilt) = parse("-@/bin/sh mysh -c x").unwrap();
-        assert!(command.ignore_failure && unbuilt.is_none());
+        let command = parse("-@/bin/sh mysh -c x").unwrap();
+        assert!(command.ignore_failure && command.privileges == Privileges::Own);
         assert_eq!(&*command.program, "/bin/sh");
         assert_eq!(command.arguments, ["mysh".into(), "-c".into(), "x".into()]);
         assert_eq!(command.to_string(), "-@/bin/sh mysh -c x");
-        assert_eq!(parse("+/bin/true").unwrap().1, Some('+'));
-        for text in ["", "-", "--/bin/true", "@/bin/sh", "bin/true", "./x"] {
+        for (text, privileges) in [("+/bin/true", Privileges::Full), ("-!/bin/true", Privileges::Root)] {
+            let command = parse(text).unwrap();
+            assert_eq!((command.privileges, command.to_string()), (privileges, text.to_owned()));
+        }
+        for text in ["", "-", "--/bin/true", "+!/bin/true", "@/bin/sh", "bin/true", "./x"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::engine::event::{Cause, End, Event, ExitStatus, Mono, Now, Oom, Role, SpawnFailure, SpawnFailureKind};
-use crate::engine::event::{Unmet, Verb, Wall};
+use crate::engine::event::{Found, Notification, Unmet, Verb, Wall, Watchdog};
 use crate::engine::record::Record;
 use crate::engine::{Action, Engine, JobId, UnitId};
 use crate::unit::{Command, GiveUp, Kind, Link, LinkKind, Need, Place, Service, ServiceType, Signal, Unit, UnitName};
@@ -48,7 +48,7 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
     };
     let make = |nth: usize, links: Vec<Link>, change: &dyn Fn(&mut Service)| {
         let words = vec!["/bin/true".into(), version.to_string().into()];
-        let command = crate::unit::value::parse_command(words).unwrap().0;
+        let command = crate::unit::value::parse_command(words).unwrap();
         let mut service = Service {
             exec_start: vec![command.clone()],
             timeout_stop: Some(Duration::from_secs(2)),
@@ -91,6 +91,8 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
             vec![link(0, LinkKind::Conflicts), link(6, LinkKind::OnFailure)],
             &|service| {
                 service.kill.mode = crate::unit::KillMode::Process;
+                service.r#type = ServiceType::NotifyReload;
+                service.watchdog = Duration::from_secs(30);
             },
         ),
         make(
@@ -98,6 +100,7 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
             vec![link(2, LinkKind::PartOf), link(5, LinkKind::After)],
             &|service| {
                 service.restart.policy = crate::unit::RestartPolicy::Always;
+                service.r#type = ServiceType::Forking;
             },
         ),
     ];
@@ -216,6 +219,14 @@ fn status(how: u8) -> ExitStatus {
 fn answer(action: &Action, how: u8) -> Option<Event> {
     let status = status(how);
     match action.clone() {
+        Action::FindMain { run } => Some(Event::MainFound {
+            run,
+            found: match how % 3 {
+                0 => Found::Process,
+                1 => Found::Several,
+                _ => Found::Nobody("nobody".into()),
+            },
+        }),
         Action::CheckConditions { run } => Some(Event::Conditions {
             run,
             unmet: how.is_multiple_of(3).then(|| Unmet {
@@ -238,6 +249,17 @@ fn answer(action: &Action, how: u8) -> Option<Event> {
             },
         }),
         Action::Spawn { run, role } if how % 8 == 6 => Some(Event::Exited { run, role, status }),
+        Action::Spawn { run, .. } if how % 8 == 5 => Some(Event::Told {
+            run,
+            notification: Notification {
+                ready: how.is_multiple_of(2),
+                reloading: how.is_multiple_of(3),
+                status: Some("wörks\"".into()),
+                watchdog: how.is_multiple_of(5).then_some(Watchdog::Alive),
+                watchdog_limit: how.is_multiple_of(7).then_some(Duration::from_secs(3)),
+                extend: how.is_multiple_of(11).then_some(Duration::from_secs(5)),
+            },
+        }),
         Action::Spawn { run, role } => Some(Event::Spawned { run, role }),
         Action::AwaitEmpty { run } => Some(Event::Emptied { run }),
         Action::Release { run, .. } => Some(Event::Released { run }),
