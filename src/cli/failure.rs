@@ -33,6 +33,8 @@ pub enum Kind {
     Failed,
     /// The command line is wrong.
     Usage,
+    /// `plan` has found something to do.
+    Differs,
     /// `status` of a unit that is not running.
     NotRunning,
     /// No unit has this name.
@@ -53,7 +55,7 @@ pub enum Kind {
 pub static EXIT_STATUSES: [(u8, &str); 8] = [
     (0, "done"),
     (1, "failed"),
-    (2, "wrong usage"),
+    (2, "wrong usage; something to do (plan)"),
     (3, "not running (status)"),
     (4, "no such unit"),
     (5, "no supervisor answers"),
@@ -73,7 +75,7 @@ impl Kind {
         match self {
             Self::BrokenPipe => 0,
             Self::Failed => 1,
-            Self::Usage => 2,
+            Self::Usage | Self::Differs => 2,
             Self::NotRunning => 3,
             Self::NoSuchUnit => 4,
             Self::NoSupervisor => 5,

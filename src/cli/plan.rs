@@ -10,7 +10,8 @@ use crate::control::view::{FieldChange, Plan, PlanAction};
 /// `svc plan`.
 ///
 /// # Errors
-/// [`Failure`]; of the kind [`Kind::Invalid`] after a plan with errors was printed.
+/// [`Failure`]; of the kind [`Kind::Invalid`] after a plan with errors was printed, [`Kind::Differs`] after one with
+/// something to do.
 pub fn plan(session: &mut Session<'_>) -> Result<(), Failure> {
     let planned: Planned = session.ask("plan", &Request::Plan)?;
     if session.json {
@@ -22,9 +23,11 @@ pub fn plan(session: &mut Session<'_>) -> Result<(), Failure> {
             writeln!(session.out, "{}", paint(DIM, hint))?;
         }
     }
-    match planned.plan.findings.iter().any(|finding| finding.severity == "error") {
-        true => Err(Failure::told(Kind::Invalid)),
-        false => Ok(()),
+    let is_bad = planned.plan.findings.iter().any(|finding| finding.severity == "error");
+    match (is_bad, planned.plan.units.is_empty()) {
+        (true, _) => Err(Failure::told(Kind::Invalid)),
+        (false, false) => Err(Failure::told(Kind::Differs)),
+        (false, true) => Ok(()),
     }
 }
 
@@ -60,16 +63,34 @@ fn print(session: &mut Session<'_>, plan: &Plan) -> Result<(), Failure> {
     }
     for unit in &plan.units {
         let (sign, word, style) = action(unit.action);
+        let with = unit
+            .with
+            .as_ref()
+            .map(|with| format!(" with {with}"))
+            .unwrap_or_default();
         writeln!(
             session.out,
-            "{} {} {}",
+            "{} {} {}{}",
             paint(style, sign),
             paint(BOLD, &unit.unit),
-            paint(style, word)
+            paint(style, word),
+            paint(DIM, with)
         )?;
         for field in &unit.fields {
             writeln!(session.out, "    {}", change(field))?;
         }
+    }
+    if plan.same > 0 && !plan.units.is_empty() {
+        let (are, stay) = if plan.same == 1 {
+            ("unit", "stays")
+        } else {
+            ("units", "stay")
+        };
+        writeln!(
+            session.out,
+            "{}",
+            paint(DIM, format_args!("= {} {are} {stay} the same", plan.same))
+        )?;
     }
     Ok(())
 }

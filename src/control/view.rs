@@ -321,6 +321,9 @@ pub struct Plan {
     pub hash: String,
     /// Every unit with something to do; the same ones are left out.
     pub units: Vec<UnitPlan>,
+    /// How many are the same.
+    #[serde(default)]
+    pub same: u64,
     /// What is wrong on disk; with an error among them nothing can be applied.
     pub findings: Vec<Finding>,
 }
@@ -334,6 +337,9 @@ pub struct UnitPlan {
     pub action: PlanAction,
     /// Why: what is different.
     pub fields: Vec<FieldChange>,
+    /// It goes down with this unit, which it requires or is part of.
+    #[serde(default)]
+    pub with: Option<String>,
 }
 
 /// What a plan can do to a unit.

@@ -41,6 +41,8 @@ pub struct UnitChange {
     pub deed: Deed,
     /// What differs.
     pub fields: Vec<Difference>,
+    /// Nothing of it differs that would do this: it is moved with that unit.
+    pub with: Option<UnitName>,
 }
 
 impl Engine {
@@ -58,6 +60,7 @@ impl Engine {
                 name: slot.name.clone(),
                 deed,
                 fields: Vec::new(),
+                with: None,
             }
         }));
         changes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -71,6 +74,7 @@ impl Engine {
                 name: unit.name.clone(),
                 deed,
                 fields,
+                with: None,
             })
         };
         let Some((slot, old)) = slot.and_then(|slot| Some((slot, slot.unit.as_ref()?))) else {

@@ -26,6 +26,7 @@ mod service;
 mod settle;
 mod slot;
 mod timing;
+mod touched;
 pub mod view;
 
 pub use action::{Action, Outcome};

@@ -8,8 +8,8 @@ use super::Supervisor;
 use super::clock;
 use super::keep::FILES;
 use super::settings::ReloadMode;
+use crate::engine::UnitId;
 use crate::engine::event::{Cause, Event};
-use crate::engine::{JobId, UnitId};
 use crate::init::{self, Role};
 use crate::unit::load::{self, SearchPath};
 use crate::unit::report::{Finding, Severity};
@@ -117,17 +117,6 @@ impl Supervisor {
         let units = self.read_units();
         self.watch.set_due(due);
         units.unwrap_or_else(|| self.units_in_force())
-    }
-
-    /// Takes what is on disk over, whatever the mode.
-    pub(super) fn apply(&mut self, by: Cause, job: JobId) {
-        let units = self.units_on_disk();
-        self.files.pending = None;
-        self.queue.push_back(Event::Units {
-            units,
-            by,
-            job: Some(job),
-        });
     }
 
     pub(super) fn units_in_force(&self) -> Vec<Rc<Unit>> {

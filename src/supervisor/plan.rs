@@ -1,38 +1,102 @@
-//! `svc plan`: what the files on disk would change, without changing it.
+//! `svc plan`, `svc apply`: what the files on disk would change, and taking that over.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 use super::Supervisor;
+use super::clients::Peer;
+use crate::control::call::Call;
+use crate::control::reply::{Failure, Told};
 use crate::control::view;
-use crate::engine::changes::Deed;
+use crate::engine::UnitId;
+use crate::engine::changes::{Deed, UnitChange};
+use crate::engine::event::Event;
+use crate::unit::Unit;
 
 impl Supervisor {
-    /// Reads the disk, and compares.
-    pub(super) fn plan(&mut self) -> view::Plan {
-        let units = self.units_on_disk();
-        let changes = self.engine.changes(&units);
-        let plans: Vec<view::UnitPlan> = changes
-            .into_iter()
-            .map(|change| view::UnitPlan {
-                unit: change.name.to_string(),
-                action: action(change.deed),
-                fields: change
-                    .fields
-                    .into_iter()
-                    .map(|field| view::FieldChange {
-                        key: field.key.into(),
-                        before: field.old,
-                        after: field.new,
-                    })
-                    .collect(),
-            })
-            .collect();
-        let findings: Vec<view::Finding> = self.files.findings.iter().map(view::Finding::from).collect();
+    /// What these units, which the disk has, would change.
+    pub(super) fn plan(&self, units: &[Rc<Unit>]) -> view::Plan {
+        let changes = self.engine.changes_with_touched(units);
+        let known = units
+            .iter()
+            .filter(|unit| self.engine.find(unit.name.as_str()).is_some());
+        let changed = |unit: &&Rc<Unit>| changes.iter().any(|change| change.name == unit.name);
+        let same = known.filter(|unit| !changed(unit)).count() as u64;
+        let plans: Vec<view::UnitPlan> = changes.into_iter().map(plan_of).collect();
         view::Plan {
-            hash: hash(&plans),
+            hash: self.hash(units, &plans),
             units: plans,
-            findings,
+            same,
+            findings: self.files.findings.iter().map(view::Finding::from).collect(),
         }
+    }
+
+    /// Names a plan within one life of svcd, by all that is on disk and what it does to what runs: it tells whether the
+    /// world has moved since, and guards against nothing else.
+    fn hash(&self, units: &[Rc<Unit>], plans: &[view::UnitPlan]) -> String {
+        let mut hasher = DefaultHasher::new();
+        for unit in units {
+            (unit.name.as_str(), &unit.origin.files, &unit.origin.texts).hash(&mut hasher);
+        }
+        for plan in plans {
+            (&plan.unit, plan.action as u8, &plan.with).hash(&mut hasher);
+            for field in &plan.fields {
+                (&field.key, &field.before, &field.after).hash(&mut hasher);
+            }
+        }
+        for finding in &self.files.findings {
+            (&finding.file, finding.line, &finding.message).hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Takes over what is on disk: all of it, and what was planned, or nothing.
+    pub(super) fn apply(&mut self, client: u64, call: &Call, peer: &Peer, hash: Option<&str>) {
+        let units = self.units_on_disk();
+        let plan = self.plan(&units);
+        if let Some(why) = self.obstacle_to_apply(&plan, hash) {
+            let failure = Failure::Refused(Told {
+                what: "apply".to_owned(),
+                why,
+                hint: Some("`svc plan` shows what it would do".to_owned()),
+            });
+            return self.respond(client, call, Err(failure));
+        }
+        self.files.pending = None;
+        let anybody = UnitId(u32::MAX);
+        let job = self.requests.wait_for_apply(client, plan, anybody);
+        let by = peer.cause();
+        self.queue.push_back(Event::Units {
+            units,
+            by,
+            job: Some(job),
+        });
+        self.settle();
+    }
+
+    fn obstacle_to_apply(&self, plan: &view::Plan, hash: Option<&str>) -> Option<String> {
+        if hash.is_some_and(|hash| hash != plan.hash) {
+            return Some("the files, or what runs, have changed since that plan".to_owned());
+        }
+        if let Some(dir) = &self.files.vanished {
+            return Some(format!("{} is gone", dir.display()));
+        }
+        let bad = plan.findings.iter().find(|finding| finding.severity == "error")?;
+        Some(format!("{}:{}:{}: {}", bad.file, bad.line, bad.column, bad.message))
+    }
+}
+
+fn plan_of(change: UnitChange) -> view::UnitPlan {
+    let field = |field: crate::unit::show::Difference| view::FieldChange {
+        key: field.key.into(),
+        before: field.old,
+        after: field.new,
+    };
+    view::UnitPlan {
+        unit: change.name.to_string(),
+        action: action(change.deed),
+        fields: change.fields.into_iter().map(field).collect(),
+        with: change.with.map(|name| name.to_string()),
     }
 }
 
@@ -45,16 +109,4 @@ fn action(deed: Deed) -> view::PlanAction {
         Deed::Start => view::PlanAction::Start,
         Deed::Stop => view::PlanAction::Stop,
     }
-}
-
-/// Names a plan within one life of svcd: it tells whether the world has moved since, and guards against nothing else.
-fn hash(plans: &[view::UnitPlan]) -> String {
-    let mut hasher = DefaultHasher::new();
-    for plan in plans {
-        (&plan.unit, plan.action as u8).hash(&mut hasher);
-        for field in &plan.fields {
-            (&field.key, &field.before, &field.after).hash(&mut hasher);
-        }
-    }
-    format!("{:016x}", hasher.finish())
 }

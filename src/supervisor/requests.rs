@@ -17,7 +17,7 @@ use super::freeze::Freezing;
 use super::limits::Movers;
 use super::sessions::Attachment;
 use crate::control::call::{Call, Request, Verb, Whom};
-use crate::control::reply::{Failure, Told, reply};
+use crate::control::reply::{Failure, reply};
 use crate::control::{interface, returns, view};
 use crate::engine::action::{Outcome, Scope};
 use crate::engine::event::{End, Mono};
@@ -75,6 +75,19 @@ impl Requests {
         job
     }
 
+    /// The call is answered with this plan once all of it is under way.
+    pub(super) fn wait_for_apply(&mut self, client: u64, plan: view::Plan, unit: UnitId) -> JobId {
+        let waiting = Waiting {
+            what: What::Apply(plan),
+            more: false,
+            left: vec![unit],
+            outcomes: Vec::new(),
+            deadline: None,
+        };
+        self.calls.insert(client, waiting);
+        self.new_job(client, unit)
+    }
+
     fn next_deadline(&self) -> Option<Mono> {
         let held = self.held.values().map(|(_, _, until)| *until).min();
         let calls = self.calls.values().filter_map(|waiting| waiting.deadline).min();
@@ -107,7 +120,7 @@ impl Supervisor {
             } => {
                 return self.start_jobs(client, &call, peer, *verb, units, (*wait, *timeout));
             }
-            Request::Apply { hash } => return self.start_apply(client, &call, peer, hash.as_deref()),
+            Request::Apply { hash } => return self.apply(client, &call, peer, hash.as_deref()),
             Request::Set {
                 unit,
                 settings,
@@ -124,7 +137,8 @@ impl Supervisor {
             Request::Reexec => return self.requests.ask_reexec(client, &mut self.reexec_asked),
             Request::Kill { units, signal, whom } => self.kill_units(units, *signal, *whom),
             Request::Plan => {
-                let (plan, generation) = (self.plan(), None);
+                let units = self.units_on_disk();
+                let (plan, generation) = (self.plan(&units), None);
                 Ok(reply(&returns::Planned { plan, generation }, false))
             }
             Request::Timings => Ok(reply(&self.timings(), false)),
@@ -194,35 +208,6 @@ impl Supervisor {
         self.requests.calls.insert(client, waiting);
         let job = |unit| (unit, self.requests.new_job(client, unit));
         units.into_iter().map(job).collect()
-    }
-
-    fn start_apply(&mut self, client: u64, call: &Call, peer: &Peer, hash: Option<&str>) {
-        let plan = self.plan();
-        let refused = |why: &str| {
-            Failure::Refused(Told {
-                what: "apply".to_owned(),
-                why: why.to_owned(),
-                hint: Some("svc plan".to_owned()),
-            })
-        };
-        if hash.is_some_and(|hash| hash != plan.hash) {
-            return self.respond(client, call, Err(refused("the files have changed since that plan")));
-        }
-        if plan.findings.iter().any(|finding| finding.severity == "error") {
-            return self.respond(client, call, Err(refused("a unit file is not valid")));
-        }
-        let anybody = UnitId(u32::MAX);
-        let waiting = Waiting {
-            what: What::Apply(plan),
-            more: false,
-            left: vec![anybody],
-            outcomes: Vec::new(),
-            deadline: None,
-        };
-        self.requests.calls.insert(client, waiting);
-        let job = self.requests.new_job(client, anybody);
-        self.apply(peer.cause(), job);
-        self.settle();
     }
 
     /// Carries [`crate::engine::Action::Answer`] out: a failure waits until the last lines before it are on disk.

@@ -21,6 +21,7 @@ mod clients;
 mod commands;
 mod container;
 mod delegate;
+mod deploy;
 mod escapes;
 mod exec;
 mod faults;
