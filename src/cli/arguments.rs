@@ -144,10 +144,11 @@ pub enum Verb {
         /// Its name
         unit: String,
     },
-    /// What a unit that runs has added (A), changed (C) and deleted (D) in its root
+    /// What a unit that runs has added (A), changed (C) and deleted (D) in its root; or what differs between two generations
     Diff {
-        /// Its name
-        unit: String,
+        /// A unit's name, or the numbers of two generations
+        #[arg(required = true, num_args = 1..=2, value_names = ["UNIT|GENERATION", "GENERATION"])]
+        what: Vec<String>,
     },
     /// Look for mistakes in unit files; no supervisor is needed
     Check {
@@ -165,6 +166,14 @@ pub enum Verb {
         /// Only if the plan is still this one
         #[arg(long, value_name = "HASH")]
         plan: Option<String>,
+    },
+    /// The sets of unit files that were put in force: when, by whom, and what became of each
+    Generations,
+    /// Put an earlier generation in force, until the next apply or edit
+    Rollback {
+        /// Its number [default: the last before this one that has not failed]
+        #[arg(value_name = "GENERATION")]
+        generation: Option<u64>,
     },
     /// Who or what brought a unit to where it is
     Why {

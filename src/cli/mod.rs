@@ -19,6 +19,7 @@ mod difference;
 mod doctor;
 mod exec;
 pub mod failure;
+mod generations;
 mod history;
 #[cfg(feature = "image")]
 mod image;
@@ -105,11 +106,16 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Logs(logs) => logs::run(session, logs),
         Verb::Ps { unit } => list::ps(session, unit),
         Verb::Root { unit } => root::root(session, &unit),
-        Verb::Diff { unit } => root::diff(session, &unit),
+        Verb::Diff { what } => match what.as_slice() {
+            [before, after] => generations::compare(session, before, after),
+            units => units.iter().try_for_each(|unit| root::diff(session, unit)),
+        },
         Verb::Check { security: true, paths } => security::run(session, &paths),
         Verb::Check { security: false, paths } => check::run(session, &paths),
         Verb::Plan => plan::plan(session),
         Verb::Apply { plan } => plan::apply(session, plan),
+        Verb::Generations => generations::list(session),
+        Verb::Rollback { generation } => plan::rollback(session, generation),
         Verb::Why { unit } => history::why(session, unit),
         Verb::History { unit } => history::history(session, unit),
         Verb::Analyze { way } => analyze::run(session, way),

@@ -1,6 +1,7 @@
 //! `plan` and `apply`: what differs between the unit files and what runs, and taking it over.
 
 use super::failure::{Failure, Kind};
+use super::generations;
 use super::render::{self, BAD, BOLD, DIM, GOOD, MOVING, PLAIN, harmless, paint};
 use super::session::Session;
 use crate::control::Request;
@@ -17,6 +18,9 @@ pub fn plan(session: &mut Session<'_>) -> Result<(), Failure> {
     if session.json {
         session.print_json(&planned.plan)?;
     } else {
+        if let (Some(why), Some(generation)) = (&planned.plan.instead_of_disk, planned.generation) {
+            writeln!(session.out, "{}", generations::instead_of_disk(generation, why))?;
+        }
         print(session, &planned.plan)?;
         if !planned.plan.units.is_empty() {
             let hint = format!("`svc apply --plan {}` does this and nothing else", planned.plan.hash);
@@ -37,12 +41,26 @@ pub fn plan(session: &mut Session<'_>) -> Result<(), Failure> {
 /// [`Failure`].
 pub fn apply(session: &mut Session<'_>, hash: Option<String>) -> Result<(), Failure> {
     let planned: Planned = session.ask("apply", &Request::Apply { hash })?;
+    conclude(session, &planned)
+}
+
+/// `svc rollback`.
+///
+/// # Errors
+/// [`Failure`].
+pub fn rollback(session: &mut Session<'_>, generation: Option<u64>) -> Result<(), Failure> {
+    let planned: Planned = session.ask("rollback", &Request::Rollback { generation })?;
+    conclude(session, &planned)
+}
+
+fn conclude(session: &mut Session<'_>, planned: &Planned) -> Result<(), Failure> {
     if session.json {
-        return session.print_json(&planned);
+        return session.print_json(planned);
     }
     print(session, &planned.plan)?;
     if let Some(generation) = planned.generation {
-        writeln!(session.out, "{}", paint(DIM, format_args!("generation {generation}")))?;
+        let line = format!("generation {generation} is in force");
+        writeln!(session.out, "{}", paint(DIM, line))?;
     }
     Ok(())
 }
@@ -107,7 +125,7 @@ fn action(action: PlanAction) -> (&'static str, &'static str, anstyle::Style) {
     }
 }
 
-fn change(field: &FieldChange) -> String {
+pub(super) fn change(field: &FieldChange) -> String {
     let value = |value: &Option<String>, style| match value {
         Some(text) => paint(style, harmless(text)),
         None => paint(DIM, "not set"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::failure::{Failure, Kind};
+use super::generations;
 use super::list::{about, branches, elapsed};
 use super::render::{BAD, BOLD, DIM, Table, bytes, cell, decimal, harmless, number, paint, state_style, stretch};
 use super::session::{Session, is_pattern};
@@ -250,6 +251,9 @@ fn glance(session: &mut Session<'_>) -> Result<(), Failure> {
     let up = elapsed(Some(&version.since), now).map_or(String::new(), |up| format!(", up {up}"));
     let head = format!("svcd {}, pid {}{up}", version.version, version.pid);
     writeln!(session.out, "{}: {}", paint(BOLD, head), counts(&lines.units))?;
+    for line in version.in_force.iter().filter_map(generations::note) {
+        writeln!(session.out, "{line}")?;
+    }
     tree(&lines.units).print(session.out)?;
     let invalid = lines.units.iter().filter(|line| line.invalid).count();
     if invalid > 0 {

@@ -132,6 +132,14 @@ fn parse_ours(name: &str, mut given: Parameters) -> Result<Request, Failure> {
         "Apply" => Request::Apply {
             hash: given.optional_text("hash")?,
         },
+        "Generations" => Request::Generations,
+        "CompareGenerations" => Request::CompareGenerations {
+            before: given.number("before")?.ok_or_else(|| invalid("before"))?,
+            after: given.number("after")?.ok_or_else(|| invalid("after"))?,
+        },
+        "Rollback" => Request::Rollback {
+            generation: given.number("generation")?,
+        },
         "Why" => Request::Why {
             unit: given.text("unit")?,
         },
@@ -200,14 +208,13 @@ impl Parameters {
         }
     }
 
+    fn number(&mut self, name: &str) -> Result<Option<u64>, Failure> {
+        let number = self.take(name).map(|value| value.as_u64().ok_or_else(|| invalid(name)));
+        number.transpose()
+    }
+
     fn milliseconds(&mut self, name: &str) -> Result<Option<Duration>, Failure> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(value) => match value.as_u64() {
-                Some(milliseconds) => Ok(Some(Duration::from_millis(milliseconds))),
-                None => Err(invalid(name)),
-            },
-        }
+        Ok(self.number(name)?.map(Duration::from_millis))
     }
 
     fn size(&mut self) -> Result<Option<super::WindowSize>, Failure> {

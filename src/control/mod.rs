@@ -9,6 +9,7 @@
 pub mod call;
 pub mod channel;
 pub mod client;
+pub mod deploy;
 pub mod frame;
 pub mod interface;
 pub mod reply;

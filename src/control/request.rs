@@ -93,6 +93,20 @@ pub enum Request {
         /// Only if the plan is still this one.
         hash: Option<String>,
     },
+    /// The sets of units that are kept.
+    Generations,
+    /// What differs between two of them.
+    CompareGenerations {
+        /// From this one …
+        before: u64,
+        /// … to this one.
+        after: u64,
+    },
+    /// Put one of them in force.
+    Rollback {
+        /// Which; none: the last before this one that has not failed.
+        generation: Option<u64>,
+    },
     /// The chain of causes.
     Why {
         /// Of which unit.
@@ -243,6 +257,7 @@ impl Request {
             | Self::Kill { .. }
             | Self::Set { .. }
             | Self::Apply { .. }
+            | Self::Rollback { .. }
             | Self::Shutdown { .. }
             | Self::Reexec
             | Self::Run(_)
@@ -257,6 +272,8 @@ impl Request {
             | Self::Dependencies { .. }
             | Self::Processes { .. }
             | Self::Plan
+            | Self::Generations
+            | Self::CompareGenerations { .. }
             | Self::Why { .. }
             | Self::History { .. }
             | Self::Timings
@@ -287,6 +304,9 @@ impl Request {
             Self::Processes { .. } => ours("Processes"),
             Self::Plan => ours("Plan"),
             Self::Apply { .. } => ours("Apply"),
+            Self::Generations => ours("Generations"),
+            Self::CompareGenerations { .. } => ours("CompareGenerations"),
+            Self::Rollback { .. } => ours("Rollback"),
             Self::Why { .. } => ours("Why"),
             Self::History { .. } => ours("History"),
             Self::Timings => ours("Timings"),
@@ -328,11 +348,19 @@ impl Request {
             }
             Self::Dependencies { unit, reverse } => json!({ "unit": unit, "reverse": reverse }),
             Self::Apply { hash } => json!({ "hash": hash }),
+            Self::CompareGenerations { before, after } => json!({ "before": before, "after": after }),
+            Self::Rollback { generation } => json!({ "generation": generation }),
             Self::History { unit } => json!({ "unit": unit }),
             Self::Shutdown { power } => json!({ "power": power.map(Power::word) }),
             Self::Run(run) => json!(run),
             Self::Exec(exec) => json!(exec),
-            Self::GetInfo | Self::Plan | Self::Timings | Self::Version | Self::Reexec | Self::Watch => json!({}),
+            Self::GetInfo
+            | Self::Plan
+            | Self::Generations
+            | Self::Timings
+            | Self::Version
+            | Self::Reexec
+            | Self::Watch => json!({}),
         }
     }
 }

@@ -68,14 +68,28 @@ pub struct Processes {
     pub processes: Vec<view::Process>,
 }
 
-/// Answer to Plan and Apply.
+/// Answer to Plan, Apply and Rollback.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
     /// What differs, or what was done.
     pub plan: view::Plan,
-    /// The number of what is running now, after an Apply that keeps count.
+    /// The number of what is in force now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+}
+
+/// Answer to Generations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generations {
+    /// Oldest first.
+    pub generations: Vec<view::Generation>,
+}
+
+/// Answer to CompareGenerations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differences {
+    /// In the order of their names; the same ones are left out.
+    pub units: Vec<view::UnitDifference>,
 }
 
 /// Answer to Stats.

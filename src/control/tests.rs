@@ -16,6 +16,7 @@ use super::*;
 use crate::unit::Signal;
 
 mod commands;
+mod deploy;
 mod grammar;
 mod resources;
 
@@ -348,9 +349,6 @@ fn samples() -> BTreeMap<&'static str, Value> {
         ("UnitFile", of(UnitFile::default())),
         ("Dependency", of(Dependency::default())),
         ("Process", of(Process::default())),
-        ("FieldChange", of(FieldChange::default())),
-        ("UnitPlan", of(UnitPlan::default())),
-        ("WholePlan", of(Plan::default())),
         ("Cause", of(Cause::default())),
         ("Entry", of(Entry::default())),
         ("UnitTiming", of(UnitTiming::default())),
@@ -406,7 +404,12 @@ fn interface_texts_are_varlink_and_know_their_types() {
 #[test]
 fn the_interface_text_has_the_fields_of_the_views() {
     let mut samples = samples();
-    samples.extend(resources::samples().into_iter().chain(commands::samples()));
+    samples.extend(
+        resources::samples()
+            .into_iter()
+            .chain(commands::samples())
+            .chain(deploy::samples()),
+    );
     let mut seen = 0;
     for text in [interface::SUPERVISOR, interface::SERVICE] {
         for member in Grammar::interface(text).1 {

@@ -314,66 +314,6 @@ pub struct Process {
     pub namespaces: BTreeMap<String, u64>,
 }
 
-/// What differs between disk and running: `svc plan`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// Names this plan: Apply with it does this or nothing.
-    pub hash: String,
-    /// Every unit with something to do; the same ones are left out.
-    pub units: Vec<UnitPlan>,
-    /// How many are the same.
-    #[serde(default)]
-    pub same: u64,
-    /// What is wrong on disk; with an error among them nothing can be applied.
-    pub findings: Vec<Finding>,
-}
-
-/// What a plan does to one unit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitPlan {
-    /// Which unit.
-    pub unit: String,
-    /// What is done to it.
-    pub action: PlanAction,
-    /// Why: what is different.
-    pub fields: Vec<FieldChange>,
-    /// It goes down with this unit, which it requires or is part of.
-    #[serde(default)]
-    pub with: Option<String>,
-}
-
-/// What a plan can do to a unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlanAction {
-    /// Nothing: it is there and as it should be.
-    #[default]
-    Same,
-    /// Values are taken over while it runs.
-    LiveUpdate,
-    /// Its reload command or signal.
-    Reload,
-    /// Down and up again.
-    Restart,
-    /// It is new, and wanted.
-    Start,
-    /// It is gone.
-    Stop,
-    /// It is new or changed, and does not run: only what is known of it changes.
-    Load,
-}
-
-/// One key that differs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FieldChange {
-    /// `[service] exec-start`.
-    pub key: String,
-    /// As running; none: not set.
-    pub before: Option<String>,
-    /// As on disk; none: not set.
-    pub after: Option<String>,
-}
-
 /// What happened and who caused it: `svc history` and `svc why`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -392,7 +332,7 @@ pub struct Entry {
 /// Who or what caused something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `boot`, `operator`, `files`, `signal`, `unit`, `policy`.
+    /// `boot`, `operator`, `files`, `signal`, `unit`, `policy`, `deploy`.
     pub kind: String,
     /// One line for people: `alice (uid 1000) by svc, pid 4711`.
     pub text: String,
@@ -478,7 +418,12 @@ pub struct Version {
     pub cgroup: String,
     /// `auto` or `manual`.
     pub reload: String,
+    /// Which set of units is in force.
+    #[serde(default)]
+    pub in_force: Option<InForce>,
 }
+
+pub use super::deploy::{DifferenceKind, FieldChange, Generation, InForce, Plan, PlanAction, UnitDifference, UnitPlan};
 
 /// A time as the contract writes it: RFC 3339 in UTC with milliseconds; beyond the years -9999 to 9999, the epoch.
 pub fn timestamp(microseconds_since_epoch: i64) -> String {

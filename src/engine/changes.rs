@@ -251,9 +251,8 @@ impl Engine {
     }
 
     fn unwant_and_back(&mut self, unit: UnitId, by: &Cause) {
-        if let Some(slot) = self.slot_mut(unit)
-            && slot.wish.is_none()
-        {
+        // Whoever asks why it started hears of the change, which is the later cause.
+        if let Some(slot) = self.slot_mut(unit) {
             slot.wish = Some(by.clone());
         }
         self.unwant(unit, by, true);

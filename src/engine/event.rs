@@ -283,6 +283,8 @@ pub enum Cause {
     Unit(UnitId, Because),
     /// The unit itself: its restart policy.
     Policy,
+    /// A set of units that gave way to an earlier one, and why: one line for people.
+    Deploy(Box<str>),
 }
 
 /// Why one unit moved another.

@@ -225,7 +225,12 @@ impl Engine {
                 if let Change::Starting { by } | Change::Stopping { by } = &entry.what {
                     next = match by {
                         Cause::Unit(other, _) => Some(*other),
-                        Cause::Boot | Cause::Operator { .. } | Cause::Files | Cause::Signal(_) | Cause::Policy => None,
+                        Cause::Boot
+                        | Cause::Operator { .. }
+                        | Cause::Files
+                        | Cause::Signal(_)
+                        | Cause::Policy
+                        | Cause::Deploy(_) => None,
                     };
                     if *by != Cause::Policy {
                         break;

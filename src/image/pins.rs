@@ -1,6 +1,7 @@
 //! Which image each unit was started with last, and which it ran well with before: files `units/NAME` of the store, each
-//! with the digests of manifests, a line for each. What runs, what ran last and what there is to go back to is not taken
-//! away, though its name now leads elsewhere.
+//! with the digests of manifests, a line for each; and in one file `generations` those of sets of units that can be put in
+//! force again. What runs, what ran last and what there is to go back to is not taken away, though its name now leads
+//! elsewhere.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -10,6 +11,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 
 use super::Digest;
+
+/// A line for each image that is kept besides.
+const KEPT: &str = "generations";
 
 fn place(store: &Path) -> PathBuf {
     store.join("units")
@@ -112,7 +116,24 @@ pub fn retain(store: &Path, is_unit: impl Fn(&str) -> bool) {
 
 /// The images that are noted.
 pub fn pinned(store: &Path) -> Vec<Digest> {
-    entries(store).flat_map(|(_, path)| Pin::read(&path).images()).collect()
+    let noted = entries(store).flat_map(|(_, path)| Pin::read(&path).images());
+    let kept = fs::read_to_string(store.join(KEPT)).unwrap_or_default();
+    noted.chain(kept.lines().filter_map(|line| line.parse().ok())).collect()
+}
+
+/// Notes all images that are kept besides, in the place of those noted before.
+///
+/// # Errors
+/// As write(2) and rename(2).
+pub fn keep(store: &Path, images: impl Iterator<Item = String>) -> io::Result<()> {
+    let images: std::collections::BTreeSet<String> = images.collect();
+    if images.is_empty() && !store.join(KEPT).exists() {
+        return Ok(());
+    }
+    let text: String = images.iter().map(|image| format!("{image}\n")).collect();
+    let next = store.join("generations.new");
+    fs::write(&next, text)?;
+    fs::rename(next, store.join(KEPT))
 }
 
 fn entries(store: &Path) -> impl Iterator<Item = (String, PathBuf)> {

@@ -70,18 +70,23 @@ pub struct Dressed {
     pub image: Digest,
 }
 
-/// The unit as it is with its image, from the store in this directory. None: its root is no image.
+/// The unit as it is with its image, from the store in this directory. None: its root is no image. `kept` is the image that
+/// it had, whatever its name means by now, for as long as that is there.
 ///
 /// # Errors
 /// [`Kind::NoSuchImage`](super::Kind::NoSuchImage); the store cannot be read; refused: a configuration that nobody can run.
-pub fn dressed(store: &Path, unit: &Unit) -> Result<Option<Dressed>> {
+pub fn dressed(store: &Path, unit: &Unit, kept: Option<Digest>) -> Result<Option<Dressed>> {
     let Kind::Service(service) = &unit.kind else {
         return Ok(None);
     };
     let Some(RootFrom::Image(name)) = service.root.as_ref().map(|root| &root.from) else {
         return Ok(None);
     };
-    let image = find(store, name)?;
+    let is_there = |image: &Digest| store.join("blobs/sha256").join(image.hex()).exists();
+    let image = match kept.filter(is_there) {
+        Some(image) => image,
+        None => find(store, name)?,
+    };
     let manifest: Manifest = document(store, image)?;
     let layers = manifest.layers.iter().rev().map(|layer| layer_of(store, layer.digest));
     let layers = layers.collect::<Result<Vec<_>>>()?;
@@ -97,6 +102,20 @@ pub fn dressed(store: &Path, unit: &Unit) -> Result<Option<Dressed>> {
         ..unit.clone()
     };
     Ok(Some(Dressed { unit, image }))
+}
+
+/// The image that the unit's root would be now. None: its root is no image.
+///
+/// # Errors
+/// As [`dressed`].
+pub fn digest_of(store: &Path, unit: &Unit) -> Result<Option<Digest>> {
+    let Kind::Service(service) = &unit.kind else {
+        return Ok(None);
+    };
+    match service.root.as_ref().map(|root| &root.from) {
+        Some(RootFrom::Image(name)) => find(store, name).map(Some),
+        Some(RootFrom::Path(_) | RootFrom::Layers(_)) | None => Ok(None),
+    }
 }
 
 /// The entry point of an image of the store in this directory: the words that come before those of a command; config.md.

@@ -43,6 +43,7 @@ impl Supervisor {
         if let Some((_, files)) = former.section::<KeptFiles>(FILES).next() {
             self.files.restore(&files.instances, &files.passing);
             self.watch.restore_held(files.held);
+            self.restore_failures(&files.failures);
         }
         let lives: Vec<(UnitId, KeptLife)> = former
             .section::<KeptLife>(LIVES)
@@ -61,6 +62,7 @@ impl Supervisor {
         drop(former);
         self.settle();
         self.reload(Cause::Files);
+        self.finish_generation();
         self.settle();
         self.answer_reexec(Ok(before));
         self.serve_all();

@@ -253,7 +253,7 @@ impl Supervisor {
         }
     }
 
-    fn cause(&self, cause: Option<&Cause>) -> view::Cause {
+    pub(super) fn cause(&self, cause: Option<&Cause>) -> view::Cause {
         let plain = |kind: &str, text: String| view::Cause {
             kind: kind.to_owned(),
             text,
@@ -265,6 +265,7 @@ impl Supervisor {
             None | Some(Cause::Policy) => plain("policy", "its own doing, or its restart policy".to_owned()),
             Some(Cause::Boot) => plain("boot", "svcd came up".to_owned()),
             Some(Cause::Files) => plain("files", "its unit file changed".to_owned()),
+            Some(Cause::Deploy(why)) => plain("deploy", why.to_string()),
             Some(Cause::Signal(name)) => plain("signal", format!("{name} to svcd")),
             Some(Cause::Operator { uid, pid, program }) => view::Cause {
                 uid: Some(*uid),
@@ -329,6 +330,7 @@ impl Supervisor {
                 super::settings::ReloadMode::Auto => "auto".to_owned(),
                 super::settings::ReloadMode::Manual => "manual".to_owned(),
             },
+            in_force: self.in_force(),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::dynamic_users::DynamicUsers;
 use super::files::Files;
 use super::former::{Former, OldLogger, Salvaged};
+use super::generations::Generations;
 use super::keep::Keep;
 use super::lives::Lives;
 use super::main_process::Searches;
@@ -150,6 +151,7 @@ impl Supervisor {
             engine: Engine::new(seed()),
             queue: VecDeque::new(),
             files: Files::new(search_path(&config)),
+            generations: Generations::open(&config),
             kernel: Kernel::probe(),
             sandboxes: Sandboxes::default(),
             dynamic_users: DynamicUsers::open(&config.runtime_dir),

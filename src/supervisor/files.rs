@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::Supervisor;
 use super::clock;
+use super::generations::Fingerprint;
 use super::keep::FILES;
 use super::settings::ReloadMode;
 use crate::engine::UnitId;
@@ -32,6 +33,8 @@ pub struct Files {
     loaded: bool,
     /// A directory that held units and is gone.
     pub vanished: Option<PathBuf>,
+    /// What the directories said when they were last read.
+    pub disk: Fingerprint,
 }
 
 /// Units that a machine's init has without a file, so that a machine whose files are all bad or gone can be mended.
@@ -59,11 +62,17 @@ impl Files {
             pending: None,
             loaded: false,
             vanished: None,
+            disk: Fingerprint::default(),
         }
     }
 }
 
 impl Files {
+    /// Whether this is an instance that was asked for by name.
+    pub fn is_asked_for(&self, name: &UnitName) -> bool {
+        self.instances.contains(name)
+    }
+
     /// Instances that were asked for by name.
     pub fn instances(&self) -> Vec<Box<str>> {
         self.instances.iter().map(|name| name.as_str().into()).collect()
@@ -90,7 +99,8 @@ impl Supervisor {
             let names = gettys.filter_map(|terminal| UnitName::new(&format!("getty@{terminal}")).ok());
             self.files.instances.extend(names);
         }
-        let units = self.read_units().unwrap_or_default();
+        let disk = self.read_units().unwrap_or_default();
+        let units = self.units_at_boot(disk);
         let store = self.config.state_dir.join(crate::image::STORE);
         crate::image::pins::retain(&store, |name| units.iter().any(|unit| unit.name.as_str() == name));
         self.queue.push_back(Event::Units {
@@ -105,8 +115,8 @@ impl Supervisor {
         let Some(units) = self.read_units() else { return };
         if self.settings.reload.mode == ReloadMode::Manual {
             self.files.pending = Some(units);
-        } else {
-            self.queue.push_back(Event::Units { units, by, job: None });
+        } else if !self.stays_instead_of_disk() {
+            self.take_over_disk(units, by, None);
         }
     }
 
@@ -178,6 +188,7 @@ impl Supervisor {
                 .into_iter()
                 .filter(|unit| bad.contains(&unit.name) && !set.units.contains_key(&unit.name)),
         );
+        self.files.disk = self.fingerprint(&units);
         Some(units)
     }
 
@@ -206,7 +217,13 @@ impl Supervisor {
         debug_assert!(!instance.is_empty());
         load::instantiate(&self.files.path, &name, &mut Texts::new()).ok()?;
         self.files.instances.insert(name.clone());
-        let units = self.read_units()?;
+        self.keep.touch(FILES);
+        // What else has been edited is taken over in its own time; the instance brings those that it names.
+        let mut units = self.units_in_force();
+        let disk = self.units_on_disk().into_iter();
+        let is_new =
+            |unit: &Rc<Unit>| unit.name.as_str().contains('@') && self.engine.find(unit.name.as_str()).is_none();
+        units.extend(disk.filter(is_new).collect::<Vec<_>>());
         self.handle(Event::Units {
             units,
             by: Cause::Files,

@@ -92,7 +92,7 @@ impl Keep {
     }
 
     /// A text as JSON, wherever it is.
-    fn text(&self, id: TextId) -> Option<String> {
+    pub fn text(&self, id: TextId) -> Option<String> {
         let Some(text) = self.texts.get(&id) else {
             return self.journal.as_ref()?.text(id);
         };
@@ -270,6 +270,7 @@ impl Supervisor {
             passing: self.files.passing(),
             instances: self.files.instances(),
             held: self.watch.held(),
+            failures: self.keep_failures(),
         })
     }
 }

@@ -266,5 +266,7 @@ pub struct KeptFiles {
     pub passing: Vec<Box<str>>,
     /// Directories that held units, with their device and inode.
     pub held: Vec<(Box<str>, (u64, u64))>,
+    /// How often units have failed that were up before the generation in force.
+    pub failures: Vec<(Box<str>, u32)>,
 }
-saved!(struct KeptFiles { instances, passing, held });
+saved!(struct KeptFiles { instances, passing, held, failures });

@@ -36,6 +36,7 @@ pub mod flags;
 pub mod foreground;
 mod former;
 mod freeze;
+mod generations;
 mod joined;
 mod journal;
 mod keep;
@@ -75,6 +76,7 @@ use crash::{Mode, Resume};
 use dynamic_users::DynamicUsers;
 use files::Files;
 use former::Former;
+use generations::Generations;
 use keep::Keep;
 use lives::Lives;
 use main_process::Searches;
@@ -140,6 +142,7 @@ struct Supervisor {
     signals: Vec<SignalPipe>,
     watch: Watch,
     files: Files,
+    generations: Generations,
     clients: Clients,
     outputs: Outputs,
     logger_token: Option<Token>,

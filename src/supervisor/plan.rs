@@ -10,7 +10,6 @@ use crate::control::reply::{Failure, Told};
 use crate::control::view;
 use crate::engine::UnitId;
 use crate::engine::changes::{Deed, UnitChange};
-use crate::engine::event::Event;
 use crate::unit::Unit;
 
 impl Supervisor {
@@ -28,6 +27,7 @@ impl Supervisor {
             units: plans,
             same,
             findings: self.files.findings.iter().map(view::Finding::from).collect(),
+            instead_of_disk: self.in_force().and_then(|in_force| in_force.instead_of_disk),
         }
     }
 
@@ -65,12 +65,7 @@ impl Supervisor {
         self.files.pending = None;
         let anybody = UnitId(u32::MAX);
         let job = self.requests.wait_for_apply(client, plan, anybody);
-        let by = peer.cause();
-        self.queue.push_back(Event::Units {
-            units,
-            by,
-            job: Some(job),
-        });
+        self.take_over_disk(units, peer.cause(), Some(job));
         self.settle();
     }
 
@@ -87,15 +82,10 @@ impl Supervisor {
 }
 
 fn plan_of(change: UnitChange) -> view::UnitPlan {
-    let field = |field: crate::unit::show::Difference| view::FieldChange {
-        key: field.key.into(),
-        before: field.old,
-        after: field.new,
-    };
     view::UnitPlan {
         unit: change.name.to_string(),
         action: action(change.deed),
-        fields: change.fields.into_iter().map(field).collect(),
+        fields: change.fields.into_iter().map(Into::into).collect(),
         with: change.with.map(|name| name.to_string()),
     }
 }

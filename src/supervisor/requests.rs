@@ -121,6 +121,7 @@ impl Supervisor {
                 return self.start_jobs(client, &call, peer, *verb, units, (*wait, *timeout));
             }
             Request::Apply { hash } => return self.apply(client, &call, peer, hash.as_deref()),
+            Request::Rollback { generation } => return self.rollback(client, &call, peer, *generation),
             Request::Set {
                 unit,
                 settings,
@@ -138,9 +139,11 @@ impl Supervisor {
             Request::Kill { units, signal, whom } => self.kill_units(units, *signal, *whom),
             Request::Plan => {
                 let units = self.units_on_disk();
-                let (plan, generation) = (self.plan(&units), None);
+                let (plan, generation) = (self.plan(&units), self.generation());
                 Ok(reply(&returns::Planned { plan, generation }, false))
             }
+            Request::Generations => Ok(reply(&self.list_generations(), false)),
+            Request::CompareGenerations { before, after } => self.compare_generations(*before, *after),
             Request::Timings => Ok(reply(&self.timings(), false)),
             Request::GetInfo => Ok(reply(&interface::info(), false)),
             Request::GetInterfaceDescription { interface } => interface::description(interface)
@@ -302,7 +305,10 @@ impl Supervisor {
             What::Run(_, end) => reply(&super::sessions::ran(outcomes, end), false),
             // Answered by whoever knows what came of it.
             What::Reexec => return,
-            What::Apply(plan) => reply(&returns::Planned { plan, generation: None }, false),
+            What::Apply(plan) => {
+                let generation = self.generation();
+                reply(&returns::Planned { plan, generation }, false)
+            }
         };
         self.clients.send(client, &bytes, &mut self.poll);
         self.clients.finish(client, &mut self.poll);

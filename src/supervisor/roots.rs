@@ -16,7 +16,8 @@ impl Supervisor {
     /// The unit with what its image says, if it has one.
     pub(super) fn dressed(&self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
         let store = self.config.state_dir.join(image::STORE);
-        let Some(dressed) = image::root::dressed(&store, unit)? else {
+        let kept = self.generations.image_of(&unit.name);
+        let Some(dressed) = image::root::dressed(&store, unit, kept)? else {
             return Ok(Rc::clone(unit));
         };
         if let Err(error) = image::pins::pin(&store, unit.name.as_str(), dressed.image) {

@@ -92,6 +92,9 @@ impl Supervisor {
             return Err(Failure::Failed(told(&why, None)));
         }
         let by = peer.cause();
+        if persist {
+            self.generations.changed_by(by.clone());
+        }
         self.take_changed(new, &findings, by);
         Ok((id, joinings))
     }
@@ -109,7 +112,7 @@ impl Supervisor {
     fn files_in_force(&mut self, id: UnitId) -> Result<Files, (String, Option<&'static str>)> {
         match self.read_in_force(id) {
             // They have just been edited, and are about to be read anyway.
-            None if self.settings.reload.mode == ReloadMode::Auto => {
+            None if self.settings.reload.mode == ReloadMode::Auto && !self.generations.is_instead_of_disk() => {
                 self.reload(Cause::Files);
                 self.settle();
                 let changing = || {

@@ -14,6 +14,8 @@ pub struct Settings {
     pub default_target: Box<str>,
     /// `[reload]`.
     pub reload: Reload,
+    /// `[deploy]`.
+    pub deploy: Deploy,
     /// `[log]`.
     pub log: LogSettings,
     /// `[shutdown]`.
@@ -41,6 +43,15 @@ pub enum ReloadMode {
     Auto,
     /// `svc apply` takes it over.
     Manual,
+}
+
+/// `[deploy]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Deploy {
+    /// For so long a generation has to show that it is good, or gives way to the last good one; "0s": none ever does.
+    #[serde(deserialize_with = "probation")]
+    pub probation: Duration,
 }
 
 /// `[log]`.
@@ -83,6 +94,7 @@ impl Default for Settings {
             reload: Reload::default(),
             shutdown: Shutdown::default(),
             container: Container::default(),
+            deploy: Deploy::default(),
             log: LogSettings::default(),
             boot: crate::init::Settings::default(),
         }
@@ -93,6 +105,14 @@ impl Default for Shutdown {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(90),
+        }
+    }
+}
+
+impl Default for Deploy {
+    fn default() -> Self {
+        Self {
+            probation: Duration::from_secs(30),
         }
     }
 }
@@ -127,6 +147,15 @@ fn shutdown_timeout<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duratio
     let range = Duration::from_secs(1)..=Duration::from_secs(86_400);
     let wrong = || serde::de::Error::custom("expected a duration from \"1s\" to \"1d\"");
     range.contains(&timeout).then_some(timeout).ok_or_else(wrong)
+}
+
+fn probation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let probation =
+        crate::unit::value::parse_duration(&String::deserialize(from)?).map_err(serde::de::Error::custom)?;
+    let wrong = || serde::de::Error::custom("expected a duration up to \"1d\"");
+    (probation <= Duration::from_secs(86_400))
+        .then_some(probation)
+        .ok_or_else(wrong)
 }
 
 fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {

@@ -97,6 +97,7 @@ impl Supervisor {
             next_word: Mono(begun.0 + WORD_EVERY),
         });
         self.keep.touch(SELF);
+        self.pause_probation();
         self.queue.push_back(Event::Shutdown { by });
     }
 

@@ -66,6 +66,8 @@ impl Supervisor {
             }
             self.on_deadlines();
             self.settle();
+            self.judge_generation();
+            self.settle();
             self.collect();
             self.watch_console();
             self.reexec_if_asked();
@@ -181,6 +183,7 @@ impl Supervisor {
             self.next_logger_start,
             self.requests.looks.deadline(),
             self.searches.deadline(),
+            self.probation_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -217,6 +220,9 @@ impl Supervisor {
         }
         if due(self.searches.deadline()) {
             self.searches_due(now);
+        }
+        if due(self.probation_deadline()) {
+            self.end_probation();
         }
         if due(self.engine.next_deadline()) {
             self.queue.push_back(Event::Tick);

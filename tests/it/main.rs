@@ -27,6 +27,7 @@ mod exec;
 mod faults;
 mod files;
 mod forking;
+mod generations;
 mod given;
 mod graph;
 mod harness;

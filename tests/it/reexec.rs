@@ -240,7 +240,7 @@ fn what_is_in_force_outlives_its_file() {
     for nth in 0..3 {
         svcd.ok(&["reexec"]);
         assert_eq!((svcd.main_pid("web"), svcd.main_pid("gone")), (web, gone), "{nth}");
-        let shown = svcd.ok(&["plan"]);
+        let shown = svcd.svc(&["plan"]).out;
         assert!(shown.contains("nice: 0 -> 5") && shown.contains("gone"), "{shown}");
     }
     svcd.ok(&["apply"]);

@@ -93,6 +93,13 @@ fn settings(page: &mut Page) {
             "Whether an edited unit file is taken over by itself once it is valid, or by `svc apply` alone.",
         ),
         (
+            "[deploy] probation = \"30s\"",
+            "For so long a generation, which is a set of unit files that was put in force, has to show that it is good: each \
+             apply and each edit that is taken over makes one. When a unit that was up before keeps failing under it, or \
+             the machine goes down without notice, the last good one takes its place, over boots too, until the next apply \
+             or edit. `svc generations` shows why; \"0s\" lets each stay.",
+        ),
+        (
             "[log] budget = \"1G\"",
             "What the logs of all units may take on the disk together.",
         ),

@@ -120,6 +120,7 @@ saved!(enum Cause {
     Signal(name),
     Unit(unit, because),
     Policy,
+    Deploy(why),
 });
 saved!(
     enum Because {
