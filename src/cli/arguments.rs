@@ -159,6 +159,33 @@ pub enum Verb {
         #[arg(value_name = "FILE|DIR")]
         paths: Vec<PathBuf>,
     },
+    /// Let units come up with the machine: they are wanted by `default`; no supervisor is needed
+    Enable(UnitFiles),
+    /// Let no target want units any more; what runs goes on
+    Disable(UnitFiles),
+    /// Let units not come up at all, whoever asks
+    Mask(UnitFiles),
+    /// Take a mask away
+    Unmask(UnitFiles),
+    /// Edit a unit's file with $VISUAL or $EDITOR; it is saved once it is valid, and a draft until then
+    Edit {
+        /// Its name
+        unit: String,
+        /// Where units are, highest first [default: the supervisor's directories, or the machine's]
+        #[arg(long = "units", value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+    },
+    /// Write a unit file with comments, to be filled in; it starts nothing by itself
+    New {
+        /// Its name
+        unit: String,
+        /// What it runs [default: /usr/bin/UNIT]
+        #[arg(last = true, value_name = "CMD")]
+        command: Vec<String>,
+        /// Where units are, highest first [default: the supervisor's directories, or the machine's]
+        #[arg(long = "units", value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+    },
     /// What differs between the unit files and what runs
     Plan,
     /// Take over what the unit files say, all or nothing
@@ -280,6 +307,18 @@ pub struct Job {
     /// Wait no longer than this; what was asked goes on
     #[arg(long, value_name = "TIME", value_parser = time::parse_duration, conflicts_with = "no_wait")]
     pub timeout: Option<Duration>,
+}
+
+// What the verbs that write unit files have in common. No rustdoc, as above.
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct UnitFiles {
+    /// Names
+    #[arg(required = true, value_name = "UNIT")]
+    pub units: Vec<String>,
+    /// Where units are, highest first [default: the supervisor's directories, or the machine's]
+    #[arg(long = "units", value_name = "DIR")]
+    pub dirs: Vec<PathBuf>,
 }
 
 // Which lines to print. No rustdoc: it would be the help text of the verb.

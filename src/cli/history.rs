@@ -53,6 +53,15 @@ fn cause(entry: &Entry) -> String {
     })
 }
 
+/// The cause, and behind it the further ones.
+fn chain(entry: &Entry) -> String {
+    let behind = entry
+        .behind
+        .iter()
+        .map(|behind| format!(", {}", harmless(&behind.text)));
+    std::iter::once(cause(entry)).chain(behind).collect()
+}
+
 fn when(entry: &Entry) -> String {
     time::of_contract(&entry.at).map_or_else(|| entry.at.clone(), time::local_exact)
 }
@@ -72,7 +81,7 @@ pub fn history(session: &mut Session<'_>, unit: Option<String>) -> Result<(), Fa
             cell(when(entry)).style(DIM),
             cell(&entry.unit).style(render::unit_style(&entry.unit)),
             cell(event(entry)),
-            cell(cause(entry)).style(DIM),
+            cell(chain(entry)).style(DIM),
         ]);
     }
     table.print(session.out)?;

@@ -17,6 +17,8 @@ mod attach;
 mod check;
 mod difference;
 mod doctor;
+mod edit;
+mod enable;
 mod exec;
 pub mod failure;
 mod generations;
@@ -40,6 +42,7 @@ mod stats;
 mod status;
 mod time;
 mod top;
+mod unit_files;
 pub mod up;
 
 use arguments::{Arguments, Verb};
@@ -112,6 +115,12 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         },
         Verb::Check { security: true, paths } => security::run(session, &paths),
         Verb::Check { security: false, paths } => check::run(session, &paths),
+        Verb::Enable(files) => enable::enable(session, &files.units, &files.dirs),
+        Verb::Disable(files) => enable::disable(session, &files.units, &files.dirs),
+        Verb::Mask(files) => enable::mask(session, &files.units, &files.dirs),
+        Verb::Unmask(files) => enable::unmask(session, &files.units, &files.dirs),
+        Verb::Edit { unit, dirs } => edit::edit(session, &unit, &dirs),
+        Verb::New { unit, command, dirs } => edit::new(session, &unit, &command, &dirs),
         Verb::Plan => plan::plan(session),
         Verb::Apply { plan } => plan::apply(session, plan),
         Verb::Generations => generations::list(session),

@@ -254,7 +254,7 @@ pub struct Change {
     /// Which unit.
     pub unit: String,
     /// One word: `starting`, `ready`, `stopping`, `ended`, `backoff`, `gave-up`, `blocked`, `skipped`, `reloaded`,
-    /// `refused`, `invalid` (its file), `updated`, `frozen`, `thawed`.
+    /// `refused`, `invalid` (its file), `updated`, `frozen`, `thawed`, `signalled`.
     pub what: String,
     /// One line for people: `exited with code 3, next try in 200ms`.
     pub text: String,
@@ -327,6 +327,9 @@ pub struct Entry {
     pub text: String,
     /// Who or what caused it.
     pub by: Cause,
+    /// Where that is another unit: what is behind that, and so on.
+    #[serde(default)]
+    pub behind: Vec<Cause>,
 }
 
 /// Who or what caused something.

@@ -131,6 +131,11 @@ pub enum Change {
         condition: Box<str>,
     },
     Reloaded,
+    /// Somebody has sent it a signal.
+    Signalled {
+        signal: Signal,
+        by: Cause,
+    },
     /// Live keys were taken over: `[resources] memory-max = "64M"`.
     Updated {
         what: Box<str>,

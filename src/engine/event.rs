@@ -130,6 +130,15 @@ pub enum Event {
         /// goes on from there as it was.
         alive: bool,
     },
+    /// Somebody has sent processes of a unit a signal.
+    Signalled {
+        /// Whose.
+        unit: UnitId,
+        /// Which.
+        signal: Signal,
+        /// Who.
+        by: Cause,
+    },
     /// Time has passed: [`super::Engine::next_deadline`] is due.
     Tick,
 }

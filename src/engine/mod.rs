@@ -24,6 +24,7 @@ pub mod resume;
 mod said;
 mod service;
 mod settle;
+mod signalled;
 mod slot;
 mod timing;
 mod touched;
@@ -122,6 +123,7 @@ impl Engine {
         self.now = now;
         match event {
             Event::Units { units, by, job } => self.on_units(units, &by, job),
+            Event::Signalled { unit, signal, by } => self.on_signalled(unit, signal, by),
             Event::Changed { unit, by } => self.on_changed(unit, &by),
             Event::Ask { job, unit, verb, by } => self.on_ask(job, unit, verb, &by),
             Event::Shutdown { by } => self.on_shutdown(by),
@@ -239,6 +241,22 @@ impl Engine {
             }
         }
         chain
+    }
+
+    /// Whose doing it is that a unit is up or goes down, by what it does to another.
+    pub fn cause_behind(&self, id: UnitId, because: event::Because) -> Option<&Cause> {
+        let slot = self.slot(id)?;
+        match because {
+            event::Because::StoppedWith => slot.stop.as_ref(),
+            event::Because::RequiredBy
+            | event::Because::WantedBy
+            | event::Because::BoundTo
+            | event::Because::PartOf
+            | event::Because::ConflictsWith
+            | event::Because::OnFailureOf
+            | event::Because::OnSuccessOf
+            | event::Because::BackWith => slot.stop.as_ref().or(slot.wish.as_ref()),
+        }
     }
 
     /// What a unit asks of others, or what others ask of it.

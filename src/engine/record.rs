@@ -212,6 +212,7 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
         budget,
         last,
         end,
+        signalled,
         done,
         said,
         outgoing: _,
@@ -247,6 +248,7 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
     object.field("budget", budget);
     object.field("last", last);
     object.field("end", end);
+    object.field("signalled", signalled);
     object.field("done", done);
     object.field("said", &Some(said.clone()).filter(|said| *said != Said::default()));
     object.field("waiting_on", waiting_on);
@@ -285,6 +287,7 @@ fn read_slot(fields: &Map<String, Value>, find: &mut impl FnMut(&UnitName, &str)
         budget: field::<Budget>(fields, "budget")?,
         last: field(fields, "last").unwrap_or_default(),
         end: field(fields, "end").unwrap_or_default(),
+        signalled: field(fields, "signalled").unwrap_or_default(),
         done: field(fields, "done")?,
         said: field::<Option<Said>>(fields, "said").flatten().unwrap_or_default(),
         waiting_on: field(fields, "waiting_on")?,

@@ -97,6 +97,7 @@ pub fn judge(service: &Service, status: &ExitStatus) -> RunResult {
                 RunResult::Signal {
                     signal,
                     core: status.core,
+                    by: None,
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::said::{ReloadStage, Said};
 use super::timing::Timing;
 use super::view::{RunResult, StateWord};
 use super::{JobId, RunId, UnitId};
-use crate::unit::{Kind, LinkKind, Need, Service, ServiceType, Unit, UnitName};
+use crate::unit::{Kind, LinkKind, Need, Service, ServiceType, Signal, Unit, UnitName};
 
 /// How far a unit is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +138,8 @@ pub struct Slot {
     pub budget: Budget,
     pub last: Option<RunResult>,
     pub end: Option<End>,
+    /// The last signal that somebody sent it by us: in which run, which, and who.
+    pub signalled: Option<(u32, (Signal, Cause))>,
     /// All commands of its present or last run that make it ready have ended well.
     pub done: bool,
     pub said: Said,
@@ -182,6 +184,7 @@ impl Slot {
             budget: Budget::default(),
             last: None,
             end: None,
+            signalled: None,
             done: false,
             said: Said::default(),
             outgoing: Vec::new(),

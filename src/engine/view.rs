@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::RunId;
-use super::event::{End, Now, Role, SpawnFailure, Wall};
+use super::event::{Cause, End, Now, Role, SpawnFailure, Wall};
 use super::slot::{Slot, State};
 use crate::unit::Signal;
 
@@ -36,6 +36,8 @@ pub enum RunResult {
         signal: Signal,
         /// With a core dump.
         core: bool,
+        /// Who sent it, as far as that went through us; the kernel does not tell.
+        by: Option<Cause>,
     },
     /// Killed for memory. Bytes.
     Oom {
@@ -103,7 +105,13 @@ impl fmt::Display for RunResult {
         };
         match self {
             Self::ExitCode(code) => write!(f, "exit-code {code}"),
-            Self::Signal { signal, core } => write!(f, "signal {signal}{}", if *core { " (core)" } else { "" }),
+            Self::Signal { signal, core, by } => {
+                write!(f, "signal {signal}{}", if *core { " (core)" } else { "" })?;
+                if let Some(Cause::Operator { uid, pid, program }) = by {
+                    write!(f, " by uid {uid} by {program}, pid {pid}")?;
+                }
+                Ok(())
+            }
             Self::Oom { limit, peak } => write!(f, "oom (limit {}, peak {})", size(limit), size(peak)),
             Self::Timeout(phase) => write!(f, "timeout {phase}"),
             Self::Protocol { why } => write!(f, "protocol: {why}"),

@@ -18,7 +18,7 @@ use crate::control::returns;
 use crate::control::view::{self, timestamp};
 use crate::engine::action::{Change, Outcome};
 use crate::engine::event::{Because, Cause};
-use crate::engine::{Entry, StateWord, UnitId};
+use crate::engine::{StateWord, UnitId};
 use crate::unit::report::Finding;
 use crate::unit::{Enforcement, Kind, LinkKind, Need, Unit};
 
@@ -83,20 +83,16 @@ impl Supervisor {
                     .collect();
                 Ok(reply(&returns::Chain { chain }, false))
             }
-            Request::History { unit } => {
-                let id = unit.as_deref().map(|unit| self.one(unit)).transpose()?;
-                let entries = self.engine.history(id).map(|entry| self.entry(entry)).collect();
-                Ok(reply(&returns::Entries { entries }, false))
-            }
+            Request::History { unit } => self.history_of(unit.as_deref()),
             _ => Ok(reply(&self.version(), false)),
         }
     }
 
-    fn one(&self, name: &str) -> Result<UnitId, Failure> {
+    pub(super) fn one(&self, name: &str) -> Result<UnitId, Failure> {
         self.engine.find(name).ok_or_else(|| self.no_such_unit(name))
     }
 
-    fn name(&self, unit: UnitId) -> String {
+    pub(super) fn name(&self, unit: UnitId) -> String {
         let unit = self.engine.unit(unit);
         unit.map(|unit| unit.name.to_string()).unwrap_or_default()
     }
@@ -241,45 +237,6 @@ impl Supervisor {
         all.into_iter()
             .filter_map(|pid| processes::process(pid, main == Some(pid)))
             .collect()
-    }
-
-    fn entry(&self, entry: &Entry) -> view::Entry {
-        view::Entry {
-            at: timestamp(entry.at.0),
-            unit: self.name(entry.unit),
-            what: change_word(&entry.what).to_owned(),
-            text: change_text(&entry.what),
-            by: self.cause(cause_of(&entry.what)),
-        }
-    }
-
-    pub(super) fn cause(&self, cause: Option<&Cause>) -> view::Cause {
-        let plain = |kind: &str, text: String| view::Cause {
-            kind: kind.to_owned(),
-            text,
-            uid: None,
-            pid: None,
-            unit: None,
-        };
-        match cause {
-            None | Some(Cause::Policy) => plain("policy", "its own doing, or its restart policy".to_owned()),
-            Some(Cause::Boot) => plain("boot", "svcd came up".to_owned()),
-            Some(Cause::Files) => plain("files", "its unit file changed".to_owned()),
-            Some(Cause::Deploy(why)) => plain("deploy", why.to_string()),
-            Some(Cause::Signal(name)) => plain("signal", format!("{name} to svcd")),
-            Some(Cause::Operator { uid, pid, program }) => view::Cause {
-                uid: Some(*uid),
-                pid: Some(*pid),
-                ..plain("operator", format!("uid {uid} by {program}, pid {pid}"))
-            },
-            Some(Cause::Unit(unit, because)) => {
-                let name = self.name(*unit);
-                view::Cause {
-                    unit: Some(name.clone()),
-                    ..plain("unit", format!("{} {name}", because_text(*because)))
-                }
-            }
-        }
     }
 
     pub(super) fn outcome_view(&self, unit: UnitId, outcome: Outcome) -> view::Outcome {
@@ -442,7 +399,7 @@ fn link_text(kind: LinkKind) -> String {
     word.to_owned()
 }
 
-fn because_text(because: Because) -> &'static str {
+pub(super) fn because_text(because: Because) -> &'static str {
     match because {
         Because::RequiredBy => "required by",
         Because::WantedBy => "wanted by",
@@ -456,9 +413,12 @@ fn because_text(because: Because) -> &'static str {
     }
 }
 
-fn cause_of(change: &Change) -> Option<&Cause> {
+pub(super) fn cause_of(change: &Change) -> Option<&Cause> {
     match change {
-        Change::Starting { by } | Change::Stopping { by } | Change::Updated { by, .. } => Some(by),
+        Change::Starting { by }
+        | Change::Stopping { by }
+        | Change::Signalled { by, .. }
+        | Change::Updated { by, .. } => Some(by),
         _ => None,
     }
 }
@@ -475,6 +435,7 @@ pub fn change_word(change: &Change) -> &'static str {
         Change::Blocked { .. } => "blocked",
         Change::Skipped { .. } => "skipped",
         Change::Reloaded => "reloaded",
+        Change::Signalled { .. } => "signalled",
         Change::Updated { .. } => "updated",
         Change::Adopted => "adopted",
         Change::Refused { .. } => "refused",
@@ -491,6 +452,7 @@ pub fn change_text(change: &Change) -> String {
         Change::GaveUp { starts } => format!("given up after {starts} starts"),
         Change::Blocked { by } => format!("blocked: {by}"),
         Change::Skipped { condition } => format!("skipped: {condition} does not hold"),
+        Change::Signalled { signal, .. } => format!("sent {signal}"),
         Change::Updated { what, .. } => format!("updated: {what}"),
         Change::Adopted => "adopted: it ran when svcd came up".to_owned(),
         Change::Refused { why } => format!("refused: {why}"),

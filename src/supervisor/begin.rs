@@ -12,6 +12,7 @@ use super::dynamic_users::DynamicUsers;
 use super::files::Files;
 use super::former::{Former, OldLogger, Salvaged};
 use super::generations::Generations;
+use super::history::History;
 use super::keep::Keep;
 use super::lives::Lives;
 use super::main_process::Searches;
@@ -131,13 +132,9 @@ impl Supervisor {
         }
         let watch = Watch::new().map_err(failed("inotify"))?;
         add(watch.as_fd(), Source::Directories)?;
-        let lifeline = match config.lifeline.take() {
-            Some(fd) => {
-                let token = add(fd.as_fd(), Source::Lifeline)?;
-                Some((fd, token))
-            }
-            None => None,
-        };
+        let watched = |fd: OwnedFd| Ok::<_, String>((add(fd.as_fd(), Source::Lifeline)?, fd));
+        let lifeline = config.lifeline.take().map(watched).transpose()?;
+        let lifeline = lifeline.map(|(token, fd)| (fd, token));
         let socket = config.runtime_dir.join("control.sock");
         let descriptors = nofile.map_or(0, |(_, hard)| hard);
         let clients = Clients::listen(&socket, foundation.listener, descriptors, &mut poll);
@@ -152,6 +149,7 @@ impl Supervisor {
             queue: VecDeque::new(),
             files: Files::new(search_path(&config)),
             generations: Generations::open(&config),
+            history: History::new(&config.state_dir),
             kernel: Kernel::probe(),
             sandboxes: Sandboxes::default(),
             dynamic_users: DynamicUsers::open(&config.runtime_dir),

@@ -88,6 +88,7 @@ impl Supervisor {
         let Some(name) = self.engine.unit(unit).map(|unit| unit.name.clone()) else {
             return;
         };
+        self.note_move(unit, &what);
         self.watch_on_probation(&name, &what);
         let text = super::answers::change_text(&what);
         let failed = matches!(

@@ -37,6 +37,7 @@ pub mod foreground;
 mod former;
 mod freeze;
 mod generations;
+mod history;
 mod joined;
 mod journal;
 mod keep;
@@ -143,6 +144,7 @@ struct Supervisor {
     watch: Watch,
     files: Files,
     generations: Generations,
+    history: history::History,
     clients: Clients,
     outputs: Outputs,
     logger_token: Option<Token>,

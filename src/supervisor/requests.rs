@@ -20,7 +20,7 @@ use crate::control::call::{Call, Request, Verb, Whom};
 use crate::control::reply::{Failure, reply};
 use crate::control::{interface, returns, view};
 use crate::engine::action::{Outcome, Scope};
-use crate::engine::event::{End, Mono};
+use crate::engine::event::{End, Event, Mono};
 use crate::engine::{JobId, UnitId};
 
 /// Jobs that the engine works on, and the calls that wait for them.
@@ -136,7 +136,7 @@ impl Supervisor {
             Request::Exec(order) => return self.exec(client, &call, order, given),
             Request::Shutdown { power } => self.shutdown_request(*power, peer.cause()),
             Request::Reexec => return self.requests.ask_reexec(client, &mut self.reexec_asked),
-            Request::Kill { units, signal, whom } => self.kill_units(units, *signal, *whom),
+            Request::Kill { units, signal, whom } => self.kill_units(units, *signal, *whom, peer),
             Request::Plan => {
                 let units = self.units_on_disk();
                 let (plan, generation) = (self.plan(&units), self.generation());
@@ -347,13 +347,24 @@ impl Supervisor {
         }
     }
 
-    fn kill_units(&mut self, names: &[String], signal: crate::unit::Signal, whom: Whom) -> Result<Vec<u8>, Failure> {
+    fn kill_units(
+        &mut self,
+        names: &[String],
+        signal: crate::unit::Signal,
+        whom: Whom,
+        peer: &Peer,
+    ) -> Result<Vec<u8>, Failure> {
         let scope = match whom {
             Whom::Main => Scope::Main,
             Whom::All => Scope::All,
         };
         let mut outcomes = Vec::new();
         for unit in self.named(names, false)? {
+            let by = peer.cause();
+            if self.lives.get(&unit).is_some() {
+                // Before any end that it leads to.
+                self.handle(Event::Signalled { unit, signal, by });
+            }
             self.signal_unit(unit, scope, signal);
             outcomes.push(self.outcome_without_answer(unit, view::OutcomeKind::Done));
         }

@@ -68,10 +68,12 @@ impl Supervisor {
             self.settle();
             self.judge_generation();
             self.settle();
+            self.history.write();
             self.collect();
             self.watch_console();
             self.reexec_if_asked();
         }
+        self.history.write();
         self.clients.flush_all(&mut self.poll);
         Ok(())
     }

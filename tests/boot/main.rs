@@ -14,6 +14,7 @@
 )]
 
 mod consoles;
+mod deploy;
 mod machine;
 mod never_dies;
 mod orphans;

@@ -243,12 +243,8 @@ impl Judge {
                 self.unless(!self.shutdown, "start after shutdown", || format!("u{place}"))?;
                 self.on_start(place, now, runs, engine)
             }
-            Change::Ready => {
-                record.ready = true;
-                Ok(())
-            }
-            Change::Stopping { .. } => {
-                record.ready = false;
+            Change::Ready | Change::Stopping { .. } => {
+                record.ready = *what == Change::Ready;
                 Ok(())
             }
             Change::Ended { failed, .. } => {
@@ -268,6 +264,7 @@ impl Judge {
             | Change::Blocked { .. }
             | Change::Skipped { .. }
             | Change::Reloaded
+            | Change::Signalled { .. }
             | Change::Adopted
             | Change::Updated { .. } => Ok(()),
         }

@@ -50,6 +50,10 @@ pub fn page() -> String {
         "REGISTRY_AUTH_FILE",
         "The file of credentials for registries, where it is not one of containers-auth.json(5).",
     );
+    page.item(
+        "VISUAL, EDITOR",
+        "What `svc edit` opens a draft with; the first that is set, or vi(1).",
+    );
     page.item("NO_COLOR", "Where it is set, nothing is coloured.");
     page.heading("FILES");
     page.item("/run/svc/control.sock", "Where the machine's own supervisor listens.");

@@ -69,6 +69,14 @@ pub fn page() -> String {
         ),
         ("/var/lib/svc", "State that outlives the boot."),
         (
+            "/var/lib/svc/generations/N.json",
+            "A set of unit files that was put in force, with their texts: the last 20, and the last good one.",
+        ),
+        (
+            "/var/lib/svc/history, history.old",
+            "What happened to units, a move in each line: `svc history` tells it. Of 1 MiB each.",
+        ),
+        (
             "/var/log/svc/UNIT/",
             "The output of a unit, as text files that the oldest lines fall out of.",
         ),

@@ -79,7 +79,7 @@ saved!(struct Ending {
 });
 saved!(enum RunResult {
     Success, ExitCode(code),
-    Signal { signal, core },
+    Signal { signal, core, by },
     Oom { limit, peak },
     Timeout(phase),
     Watchdog,
@@ -145,6 +145,7 @@ saved!(enum Change {
     Blocked { by },
     Skipped { condition },
     Reloaded,
+    Signalled { signal, by },
     Updated { what, by },
     Adopted,
     Refused { why },

@@ -16,7 +16,7 @@ impl Engine {
         let Some(slot) = self.slot(unit) else { return };
         let Some(service) = slot.service() else { return };
         let unmet = matches!(role, Role::Condition(_)) && restart::is_unmet(status.end);
-        let result = restart::judge(service, &status);
+        let result = slot.with_sender(restart::judge(service, &status));
         let ignored = command(service, role).is_some_and(|command| command.ignore_failure);
         let ok = result == RunResult::Success || ignored;
         let oneshot = service.r#type == ServiceType::Oneshot;

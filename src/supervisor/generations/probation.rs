@@ -83,6 +83,7 @@ impl Supervisor {
             | Change::Blocked { .. }
             | Change::Skipped { .. }
             | Change::Reloaded
+            | Change::Signalled { .. }
             | Change::Updated { .. }
             | Change::Adopted => return,
         };

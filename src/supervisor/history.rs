@@ -1,0 +1,183 @@
+//! What happened, over boots: each move of a unit is a line of a file in the state directory. At so many bytes the file
+//! becomes the old one, in whose place it comes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Supervisor;
+use super::answers::{because_text, cause_of, change_text, change_word};
+use super::clock;
+use crate::control::reply::{Failure, reply};
+use crate::control::returns;
+use crate::control::view::{self, timestamp};
+use crate::engine::action::Change;
+use crate::engine::event::{Cause, Wall};
+use crate::engine::{Entry, UnitId};
+
+/// A file of moves is as long as this, and there are two: some 8,000 moves.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// So many moves are told, the last ones. With some 250 bytes each they fit into what a client may leave unread.
+const TOLD_MAX: usize = 2_000;
+/// A chain of causes is told no further than this.
+const CHAIN_MAX: usize = 8;
+
+/// The file, and what is still to be written into it.
+#[derive(Debug)]
+pub struct History {
+    path: PathBuf,
+    file: Option<(File, u64)>,
+    unwritten: Vec<u8>,
+    in_trouble: bool,
+}
+
+impl History {
+    /// In the state directory.
+    pub fn new(state_dir: &Path) -> Self {
+        Self {
+            path: state_dir.join("history"),
+            file: None,
+            unwritten: Vec::new(),
+            in_trouble: false,
+        }
+    }
+
+    fn add(&mut self, entry: &view::Entry) {
+        // Written before svcd waits again, and so never much.
+        let written = serde_json::to_writer(&mut self.unwritten, entry);
+        drop(written.map(|()| self.unwritten.push(b'\n')));
+    }
+
+    /// Writes what is new. Where it cannot be, it is told once, and what happened is known until svcd ends.
+    pub fn write(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        match self.try_write() {
+            Ok(()) => self.in_trouble = false,
+            Err(error) if !self.in_trouble => {
+                tracing::warn!("{}: {error}; the history ends with this boot", self.path.display());
+                self.in_trouble = true;
+            }
+            Err(_) => {}
+        }
+        self.unwritten.clear();
+    }
+
+    fn try_write(&mut self) -> io::Result<()> {
+        if self.file.as_ref().is_some_and(|(_, size)| *size > FILE_BYTES_MAX) {
+            self.file = None;
+            fs::rename(&self.path, self.old())?;
+        }
+        let (file, size) = match &mut self.file {
+            Some(open) => open,
+            none => {
+                let mut options = OpenOptions::new();
+                let file = options.create(true).append(true).mode(0o600).open(&self.path)?;
+                let size = file.metadata()?.len();
+                none.insert((file, size))
+            }
+        };
+        file.write_all(&self.unwritten)?;
+        *size += self.unwritten.len() as u64;
+        Ok(())
+    }
+
+    fn old(&self) -> PathBuf {
+        self.path.with_extension("old")
+    }
+
+    /// The last moves, oldest first; a line that was cut short is left out.
+    fn read(&self, of: Option<&str>) -> Vec<view::Entry> {
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        let (old, new) = (read(&self.old()), read(&self.path));
+        let entry = |line: &str| serde_json::from_str::<view::Entry>(line).ok();
+        let newest = new.lines().rev().chain(old.lines().rev()).filter_map(entry);
+        let told = newest.filter(|entry| of.is_none_or(|unit| entry.unit == unit));
+        let mut told: Vec<view::Entry> = told.take(TOLD_MAX).collect();
+        told.reverse();
+        told
+    }
+}
+
+impl Supervisor {
+    /// A move of a unit, into the file.
+    pub(super) fn note_move(&mut self, unit: UnitId, what: &Change) {
+        let entry = self.view_of_move(clock::now().wall, unit, what);
+        self.history.add(&entry);
+    }
+
+    /// What happened to a unit, or to all: over boots, where that could be written.
+    pub(super) fn history_of(&mut self, unit: Option<&str>) -> Result<Vec<u8>, Failure> {
+        self.history.write();
+        let mut entries = self.history.read(unit);
+        let id = match unit {
+            // A unit that is gone has a history all the same.
+            Some(unit) if !entries.is_empty() => self.engine.find(unit),
+            Some(unit) => Some(self.one(unit)?),
+            None => None,
+        };
+        if self.history.in_trouble || entries.is_empty() {
+            entries = self.engine.history(id).map(|entry| self.entry(entry)).collect();
+        }
+        Ok(reply(&returns::Entries { entries }, false))
+    }
+
+    pub(super) fn entry(&self, entry: &Entry) -> view::Entry {
+        self.view_of_move(entry.at, entry.unit, &entry.what)
+    }
+
+    fn view_of_move(&self, at: Wall, unit: UnitId, what: &Change) -> view::Entry {
+        let by = cause_of(what);
+        view::Entry {
+            at: timestamp(at.0),
+            unit: self.name(unit),
+            what: change_word(what).to_owned(),
+            text: change_text(what),
+            by: self.cause(by),
+            behind: self.causes_behind(by),
+        }
+    }
+
+    /// What is behind a cause that is another unit.
+    fn causes_behind<'a>(&'a self, mut by: Option<&'a Cause>) -> Vec<view::Cause> {
+        let mut behind = Vec::new();
+        while let Some(Cause::Unit(unit, because)) = by
+            && behind.len() < CHAIN_MAX
+        {
+            by = self.engine.cause_behind(*unit, *because);
+            behind.extend(by.map(|by| self.cause(Some(by))));
+        }
+        behind
+    }
+
+    pub(super) fn cause(&self, cause: Option<&Cause>) -> view::Cause {
+        let plain = |kind: &str, text: String| view::Cause {
+            kind: kind.to_owned(),
+            text,
+            uid: None,
+            pid: None,
+            unit: None,
+        };
+        match cause {
+            None | Some(Cause::Policy) => plain("policy", "its own doing, or its restart policy".to_owned()),
+            Some(Cause::Boot) => plain("boot", "svcd came up".to_owned()),
+            Some(Cause::Files) => plain("files", "its unit file changed".to_owned()),
+            Some(Cause::Deploy(why)) => plain("deploy", why.to_string()),
+            Some(Cause::Signal(name)) => plain("signal", format!("{name} to svcd")),
+            Some(Cause::Operator { uid, pid, program }) => view::Cause {
+                uid: Some(*uid),
+                pid: Some(*pid),
+                ..plain("operator", format!("uid {uid} by {program}, pid {pid}"))
+            },
+            Some(Cause::Unit(unit, because)) => {
+                let name = self.name(*unit);
+                view::Cause {
+                    unit: Some(name.clone()),
+                    ..plain("unit", format!("{} {name}", because_text(*because)))
+                }
+            }
+        }
+    }
+}
