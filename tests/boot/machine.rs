@@ -155,6 +155,19 @@ impl Machine {
         qemu.wait().expect("wait for qemu");
     }
 
+    /// Boots it, and takes its power away so long after these words were on the console.
+    #[track_caller]
+    pub fn cut_behind(&self, words: &str, after: Duration) {
+        let mut qemu = self.start(&mut Command::new(QEMU));
+        let mut screen = BufReader::new(qemu.stdout.take().expect("it has a pipe"));
+        let mut said = Vec::new();
+        let there = read_until(&mut screen, words, &mut said);
+        std::thread::sleep(after);
+        qemu.kill().expect("kill qemu");
+        qemu.wait().expect("wait for qemu");
+        assert!(there, "not on the console: {words}\n{}", String::from_utf8_lossy(&said));
+    }
+
     /// Its console is its standard input and output.
     fn start(&self, qemu: &mut Command) -> Child {
         qemu.args(PROCESSOR.split_whitespace());

@@ -10,8 +10,10 @@ use serde_json::Value;
 use super::built::binary;
 use super::machine::{is_root, program, skip};
 
+mod bombs;
 mod breakouts;
 mod commits;
+mod corpus;
 mod gc;
 mod layers;
 mod layout;

@@ -97,6 +97,9 @@ pub fn read(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Entry> {
     let mtime = (i64::try_from(header.mtime().unwrap_or_default()).unwrap_or_default(), 0);
     let (kind, size) = (header.entry_type(), entry.size());
     let link = entry.link_name_bytes().unwrap_or_default().into_owned();
+    // As before POSIX: of a directory only the slash tells.
+    let is_old_directory = kind.is_file() && entry.path_bytes().ends_with(b"/");
+    let kind = if is_old_directory { EntryType::Directory } else { kind };
     let node = match node(kind, size, link) {
         Some(node) => node?,
         // Devices: a root gets its own.

@@ -172,14 +172,13 @@ fn child(
     exit(status)
 }
 
-/// True for what another layer would meet too.
+/// True for what another layer would meet too. That memory ends is the layer's doing: the child has a cap of its own.
 fn is_of_the_machine(error: &io::Error) -> bool {
     [
         io::ErrorKind::StorageFull,
         io::ErrorKind::QuotaExceeded,
         io::ErrorKind::ReadOnlyFilesystem,
         io::ErrorKind::PermissionDenied,
-        io::ErrorKind::OutOfMemory,
     ]
     .contains(&error.kind())
 }

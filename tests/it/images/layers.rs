@@ -1,4 +1,4 @@
-//! Layer groups 3 to 6 and 8: what is in an entry, whiteouts, bombs, and what is not for a root.
+//! Layer groups 3 to 8: what is in an entry, whiteouts, and what is not for a root; [`super::bombs`] has the large ones.
 
 use std::fs;
 use std::io::Write;
@@ -11,21 +11,21 @@ use super::{Images, can_run};
 use crate::machine::skip;
 
 /// Loads an image of one layer.
-fn load(images: &Images, layer: &[u8], plain: &[u8]) -> Output {
+pub(super) fn load(images: &Images, layer: &[u8], plain: &[u8]) -> Output {
     layout::write(&images.path("layout"), "one", layer, plain);
     images.run(&["load", "-i", "layout"])
 }
 
 /// Loads one that is right, and gives its directory.
 #[track_caller]
-fn unpacked(images: &Images, layer: &[u8]) -> PathBuf {
+pub(super) fn unpacked(images: &Images, layer: &[u8]) -> PathBuf {
     super::text(&load(images, layer, layer), &["load"]);
     let names = images.names(&images.store("layers"));
     images.store("layers").join(&names[0])
 }
 
 #[track_caller]
-fn refused(images: &Images, layer: &[u8], plain: &[u8], why: &str) {
+pub(super) fn refused(images: &Images, layer: &[u8], plain: &[u8], why: &str) {
     let done = load(images, layer, plain);
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(
@@ -199,53 +199,6 @@ fn group_5_whiteouts_become_what_overlayfs_reads() {
         ["capable", "forged", "forged-too", "later", "opaque", "own", "replaced"],
         "group 8: no device"
     );
-}
-
-#[test]
-fn group_6_bombs_are_refused() {
-    if !can_run("group_6_bombs_are_refused", &[]) {
-        return;
-    }
-    let images = Images::new();
-    let deep = Tar::default().pax("path", &"a/".repeat(2000)).directory("x").end();
-    refused(&images, &deep, &deep, "directories deep");
-    let images = Images::new();
-    let wide = Tar::default()
-        .file(&"a".repeat(100), "")
-        .pax("path", &"b".repeat(256))
-        .file("x", "")
-        .end();
-    refused(&images, &wide, &wide, "too long");
-    let images = Images::new();
-    let huge = Tar::default()
-        .pax("size", "9223372036854775000")
-        .raw(&header(FILE, "a", "", 0, 0o644, 0), b"")
-        .end();
-    refused(&images, &huge, &huge, "has a file of 9223372036854775000 bytes");
-}
-
-/// 9 GiB of zeros in a few hundred kilobytes: a frame of 64 MiB is compressed once, and repeated.
-#[test]
-fn group_6_a_stream_of_zeros_is_cut_off_by_size() {
-    if !can_run("group_6_a_stream_of_zeros_is_cut_off_by_size", &[]) {
-        return;
-    }
-    let images = Images::new();
-    let frame = |bytes: &[u8]| zstd::encode_all(bytes, 1).expect("compress");
-    let zeros = frame(&vec![0; 64 << 20]);
-    let bomb = [frame(&header_of_zeros(9 << 30)), zeros.repeat((9 << 30) / (64 << 20))].concat();
-    assert!(bomb.len() < 4 << 20, "it is small: {}", bomb.len());
-    refused(
-        &images,
-        &bomb,
-        b"never read to its end",
-        "has a file of 9663676416 bytes",
-    );
-    assert!(images.untouched());
-}
-
-fn header_of_zeros(size: u64) -> Vec<u8> {
-    Tar::default().raw(&header(FILE, "zeros", "", size, 0o644, 0), b"").0
 }
 
 #[test]
