@@ -21,6 +21,9 @@ pub struct Run {
     /// The unit's name [default: made of what it runs]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// After which ends it is started again [default: no]
+    #[arg(long, value_name = "POLICY", requires = "detach", value_parser = ["no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "always", "unless-stopped"])]
+    pub restart: Option<String>,
     /// Write the unit file to standard output instead
     #[arg(long)]
     pub print_unit: bool,

@@ -73,7 +73,7 @@ fn rand_u16() -> u16 {
 pub fn unit(order: &Run, root: &Root, entry_point: Vec<String>) -> Result<String, String> {
     let mut tables: Vec<(&str, Table)> = vec![
         ("service", service(order, root, entry_point)?),
-        ("restart", Table::default().text("policy", "no")),
+        ("restart", Table::default().text("policy", policy(order))),
         ("resources", resources(order)?),
         ("isolation", isolation(order, root)?),
         ("root", of_root(order, root)),
@@ -90,6 +90,15 @@ pub fn unit(order: &Run, root: &Root, entry_point: Vec<String>) -> Result<String
         let _ = write!(text, "{gap}[{name}]\n{}", table.0);
     }
     Ok(text)
+}
+
+/// A stop by hand is followed by no restart anyway, as docker's unless-stopped has it.
+fn policy(order: &Run) -> &str {
+    match order.restart.as_deref() {
+        Some("unless-stopped") => "always",
+        Some(policy) => policy,
+        None => "no",
+    }
 }
 
 fn service(order: &Run, root: &Root, mut entry_point: Vec<String>) -> Result<Table, String> {

@@ -29,6 +29,10 @@ fn each_flag_is_a_key_that_check_accepts() {
             &["--rm", "web:1", "sh", "-c", "ls"],
             &["exec-start = [\"sh\", \"-c\", \"ls\"]", "writable = \"tmpfs\""],
         ),
+        (
+            &["-d", "--restart", "unless-stopped", "web:1"],
+            &["[restart]\npolicy = \"always\""],
+        ),
         (&["--read-only", "web:1"], &["writable = \"none\""]),
         (&["--read-only", "--", "/bin/true"], &["protect-system = \"strict\""]),
         (&["/srv/root", "/bin/sh"], &["layers = [\"/srv/root\"]"]),
