@@ -91,8 +91,8 @@ const LONG_FILES: &[(&str, usize)] = &[
 ];
 
 /// Hosts that an address in the tree may name. Anything else is a place that a reader's machine may not reach.
-/// The last one is no place but the name of SVG's XML namespace.
-const HOSTS: &[&str] = &["127.0.0.1", "localhost", "[::1]", "www.w3.org"];
+/// The last ones are no places but names: of SVG's XML namespace, and of a form of JSON Schema.
+const HOSTS: &[&str] = &["127.0.0.1", "localhost", "[::1]", "www.w3.org", "json-schema.org"];
 
 #[test]
 fn arrows() {

@@ -228,6 +228,8 @@ pub enum Verb {
         /// For which
         shell: clap_complete::Shell,
     },
+    /// What unit files may say, as a JSON Schema: svc schema > unit.schema.json, for editors
+    Schema,
     /// Stop every unit, and switch the machine off
     Poweroff,
     /// Stop every unit, and start the machine again

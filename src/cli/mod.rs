@@ -9,12 +9,13 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstream::AutoStream;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 mod analyze;
 pub mod arguments;
 mod attach;
 mod check;
+mod completions;
 mod difference;
 mod doctor;
 mod edit;
@@ -35,6 +36,7 @@ mod reexec;
 pub mod render;
 mod root;
 mod run;
+mod schema;
 mod security;
 mod session;
 mod set;
@@ -128,7 +130,8 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Why { unit } => history::why(session, unit),
         Verb::History { unit } => history::history(session, unit),
         Verb::Analyze { way } => analyze::run(session, way),
-        Verb::Completions { shell } => completions(session, shell),
+        Verb::Completions { shell } => completions::run(session, shell),
+        Verb::Schema => schema::run(session),
         Verb::Poweroff => power::run(session, control::Power::Off),
         Verb::Reboot => power::run(session, control::Power::Reboot),
         Verb::Halt => power::run(session, control::Power::Halt),
@@ -144,13 +147,6 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Notify(said) => notify::run(said),
         Verb::Version => list::version(session),
     }
-}
-
-/// `svc completions`: made in memory first, since the maker panics where it cannot write.
-fn completions(session: &mut Session<'_>, shell: clap_complete::Shell) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "svc", &mut script);
-    Ok(session.out.write_all(&script)?)
 }
 
 /// Help to standard output; what was typed wrong to standard error, in the form of all messages.

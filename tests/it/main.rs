@@ -66,4 +66,5 @@ mod unit_files;
 mod unprivileged;
 mod user_namespaces;
 mod users;
+mod validators;
 mod view;

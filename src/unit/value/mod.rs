@@ -12,7 +12,7 @@ mod numbers;
 mod signal;
 mod words;
 
-pub use account::{capability_names, capability_number, parse_account, parse_capabilities, parse_rlimit};
+pub use account::{RLIMITS, capability_names, capability_number, parse_account, parse_capabilities, parse_rlimit};
 pub(crate) use account::{serialize_ambient, serialize_capabilities, serialize_rlimits};
 pub use command::{literal, parse_command};
 pub use numbers::NumberList;
