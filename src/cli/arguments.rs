@@ -230,6 +230,8 @@ pub enum Verb {
     },
     /// What unit files may say, as a JSON Schema: svc schema > unit.schema.json, for editors
     Schema,
+    /// Make units of those of systemd, and tell of each directive what became of it
+    Import(super::import::Import),
     /// Stop every unit, and switch the machine off
     Poweroff,
     /// Stop every unit, and start the machine again

@@ -26,6 +26,7 @@ mod generations;
 mod history;
 #[cfg(feature = "image")]
 mod image;
+mod import;
 mod jobs;
 mod list;
 mod logs;
@@ -132,6 +133,7 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Analyze { way } => analyze::run(session, way),
         Verb::Completions { shell } => completions::run(session, shell),
         Verb::Schema => schema::run(session),
+        Verb::Import(order) => import::run(session, &order),
         Verb::Poweroff => power::run(session, control::Power::Off),
         Verb::Reboot => power::run(session, control::Power::Reboot),
         Verb::Halt => power::run(session, control::Power::Halt),

@@ -34,6 +34,7 @@ mod harness;
 mod history;
 mod hung;
 mod images;
+mod import;
 mod inner;
 mod isolation;
 mod killed;

@@ -75,7 +75,8 @@ pub enum Action {
     Gc(Gc),
 }
 
-/// What to take away.
+// What to take away. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
 #[derive(Debug, Args)]
 pub struct Gc {
     /// Only say what would go
