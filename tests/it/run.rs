@@ -207,3 +207,28 @@ fn a_run_right_after_an_edit_does_not_swallow_it() {
         });
     }
 }
+
+#[test]
+fn what_is_run_with_a_policy_comes_back_until_it_is_stopped() {
+    let svcd = Svcd::with(&[]);
+    let arguments = [
+        "run",
+        "-d",
+        "--restart",
+        "always",
+        "--name",
+        "again",
+        "--",
+        "sh",
+        "-c",
+        "sleep 0.1",
+    ];
+    svcd.ok(&arguments);
+    eventually("it has come back", || {
+        svcd.status("again")["restarts"].as_u64() > Some(1)
+    });
+    svcd.ok(&["stop", "again"]);
+    assert_eq!(svcd.state("again"), "inactive");
+    let typed = |more: &[&str]| svcd.svc(&[&["run", "--restart"], more, &["--", "true"]].concat()).code;
+    assert_eq!((typed(&["always"]), typed(&["sometimes", "-d"])), (2, 2));
+}
