@@ -24,6 +24,7 @@ mod boot;
 mod contestants;
 mod control;
 mod engine;
+mod images;
 mod logs;
 mod ours;
 mod processes;
@@ -48,7 +49,7 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 /// A row by its name, and what measures and prints it.
 type Row = (&'static str, fn(&Stage));
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     ("start", start::run),
     ("steps", steps::run),
     ("throughput", throughput::run),
@@ -56,11 +57,12 @@ const ROWS: [Row; 8] = [
     ("orphans", reaping::run),
     ("boot", boot::run),
     ("logs", logs::run),
+    ("images", images::run),
     ("engine", engine::run),
 ];
 
 const HELP: &str = "usage: tests/bench/run [--quick] [--idle SECONDS] [ROW…]
-rows: start steps throughput restart orphans boot logs engine (all)
+rows: start steps throughput restart orphans boot logs images engine (all)
 --quick: a fifth of the rounds; --idle: how long wake-ups are counted (5)";
 
 fn main() {

@@ -66,6 +66,10 @@ impl Ours {
         self.dir.join("run/control.sock")
     }
 
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
     fn said(&self) -> String {
         fs::read_to_string(self.dir.join("said")).unwrap_or_default()
     }

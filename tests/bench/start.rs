@@ -13,6 +13,7 @@ use cgroups_rs::fs::pid::PidController;
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::json;
 
+use crate::images::image;
 use crate::ours::Ours;
 use crate::processes;
 use crate::stage::{Stage, is_hybrid, milliseconds, timed};
@@ -34,13 +35,19 @@ pub fn run(stage: &Stage) {
     let mut bare = Ours::start(stage, "bare", &[unit(stage, false)]);
     let mut reaper = Ours::start(stage, "reaper", &[unit(stage, true)]);
     let whole = Ours::start(stage, "whole", &[unit(stage, false)]);
-    let (bare_pid, reaper_pid) = (bare.child.id(), reaper.child.id());
+    let mut layered = Ours::start(stage, "layered", &[overlay(stage)]);
+    let own_root = stage.own_root().display().to_string();
+    timed(&mut image(&layered.state_dir(), &["commit", &own_root, "bench:1"]));
+    let run = layered.svc(&RUN);
+    let (bare_pid, reaper_pid, layered_pid) = (bare.child.id(), reaper.child.id(), layered.child.id());
     let mut contestants = vec![
         Contestant::command("limit, a root of its own", limit(stage, "own", "/limit".into())),
         Contestant::command("limit, the machine's root", limit(stage, "machine", stage.limit())),
         Contestant::ours("svcd, the machine's root", bare_pid, || request(&mut bare)),
         Contestant::ours("svcd, and a reaper as PID 1", reaper_pid, || request(&mut reaper)),
         Contestant::command("svc start, whole command", whole.svc(&["start", "isolated"])),
+        Contestant::ours("svcd, an overlay root", layered_pid, || request(&mut layered)),
+        Contestant::command("svc run of an image, whole command", run),
         Contestant::command("bwrap (no cgroup)", bwrap(stage)),
         Contestant::command("crun", runtime(stage, "crun")),
         Contestant::command("runc", runtime(stage, "runc")),
@@ -64,10 +71,12 @@ pub fn run(stage: &Stage) {
     }
     table.goal(2, Goal::Times(1.5));
     table.goal(4, Goal::Times(2.0));
+    table.goal(5, Goal::Times(1.6));
+    table.goal(6, Goal::Times(2.0));
     table.print();
     let start = median(&contestants[2].took);
     drop(contestants);
-    for ours in [bare, reaper, whole] {
+    for ours in [bare, reaper, whole, layered] {
         ours.stop();
     }
     setters(stage, start);
@@ -118,6 +127,35 @@ fn unit(stage: &Stage, init: bool) -> (String, String) {
     );
     ("isolated".to_owned(), text)
 }
+
+/// The same in a root of one layer that it may write on.
+fn overlay(stage: &Stage) -> (String, String) {
+    let (name, text) = unit(stage, false);
+    let text = text.replace(&stage.limit().display().to_string(), "/limit");
+    let root = format!(
+        "[root]\nlayers = [\"{}\"]\nwritable = \"tmpfs\"\n",
+        stage.own_root().display()
+    );
+    (name, text + &root)
+}
+
+/// The same of a stored image.
+const RUN: [&str; 14] = [
+    "run",
+    "--rm",
+    "--init=false",
+    "--net",
+    "none",
+    "--cpu",
+    "50%",
+    "--memory",
+    "64M",
+    "--pids",
+    "16",
+    "bench:1",
+    "/limit",
+    "true",
+];
 
 fn request(ours: &mut Ours) -> Duration {
     let begin = Instant::now();
