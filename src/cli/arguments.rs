@@ -106,14 +106,7 @@ pub enum Verb {
         units: Vec<String>,
     },
     /// A line for each unit that runs or should
-    List {
-        /// Those that do not run and need not, too
-        #[arg(long)]
-        all: bool,
-        /// The failed ones only
-        #[arg(long, conflicts_with = "all")]
-        failed: bool,
-    },
+    List(List),
     /// Every effective value of a unit, and where it came from
     Show {
         /// Its name
@@ -373,3 +366,24 @@ fn signal(text: &str) -> Result<crate::unit::Signal, String> {
 
 #[cfg(test)]
 mod tests;
+
+// Which lines to print. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct List {
+    /// Those that do not run and need not, too
+    #[arg(long)]
+    pub all: bool,
+    /// The failed ones only
+    #[arg(long, conflicts_with = "all")]
+    pub failed: bool,
+    /// Timers that are waited for: when each comes next, and when it came last
+    #[arg(long, conflicts_with_all = ["all", "failed"])]
+    pub timers: bool,
+    /// Sockets that are kept open
+    #[arg(long, conflicts_with_all = ["all", "failed"])]
+    pub sockets: bool,
+    /// Paths that are watched
+    #[arg(long, conflicts_with_all = ["all", "failed"])]
+    pub paths: bool,
+}

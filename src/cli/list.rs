@@ -1,14 +1,33 @@
 //! `list`, `show`, `cat`, `deps`, `ps`, `version`: one question each, and its answer in lines.
 
+use super::arguments::List;
 use super::failure::Failure;
 use super::render::{self, BOLD, DIM, PLAIN, Table, bytes, cell, harmless, number, paint, state_style};
 use super::session::Session;
 use super::time;
+use super::triggers;
 use crate::control::Request;
 use crate::control::returns;
 use crate::control::view::{Dependency, Process, State, UnitLine, Version};
 
-/// `svc list`.
+/// `svc list`, of units or of their triggers.
+///
+/// # Errors
+/// [`Failure`].
+pub fn lines(session: &mut Session<'_>, which: &List) -> Result<(), Failure> {
+    let kinds = [
+        (which.timers, "timer"),
+        (which.sockets, "socket"),
+        (which.paths, "path"),
+    ];
+    let kinds = kinds.iter().filter(|(asked, _)| *asked).map(|(_, kind)| *kind);
+    match kinds.collect::<Vec<_>>().as_slice() {
+        [] => list(session, which.all, which.failed),
+        kinds => triggers::list(session, kinds),
+    }
+}
+
+/// A line for each unit.
 ///
 /// # Errors
 /// [`Failure`].

@@ -45,6 +45,7 @@ mod stats;
 mod status;
 mod time;
 mod top;
+mod triggers;
 mod unit_files;
 pub mod up;
 
@@ -105,7 +106,7 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Doctor => doctor::run(session),
         Verb::Kill { signal, whom, units } => jobs::kill(session, units, signal, whom.into()),
         Verb::Status { units } => status::run(session, &units),
-        Verb::List { all, failed } => list::list(session, all, failed),
+        Verb::List(which) => list::lines(session, &which),
         Verb::Show { unit } => list::show(session, unit),
         Verb::Cat { unit } => list::cat(session, unit),
         Verb::Deps { reverse, unit } => list::deps(session, unit, reverse),

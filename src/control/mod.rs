@@ -17,6 +17,8 @@ pub mod request;
 pub mod returns;
 pub mod root;
 pub mod stats;
+pub mod timing;
+pub mod trigger;
 pub mod view;
 
 pub use call::Call;

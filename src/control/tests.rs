@@ -281,7 +281,7 @@ fn status_prints_the_contract() {
     .unwrap();
     let mut printed = kebab(serde_json::to_value(&status).unwrap());
     let fields = printed.as_object_mut().unwrap();
-    for added in "description kind frozen reason result-text step-exit-code usage findings root".split(' ') {
+    for added in "description kind frozen reason result-text step-exit-code usage findings root triggers".split(' ') {
         assert!(fields.remove(added).is_some(), "{added}");
     }
     assert_eq!(printed, contract);

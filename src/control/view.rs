@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+pub use super::timing::UnitTiming;
+pub use super::trigger::Trigger;
+
 /// The form of [`UnitStatus`]; it rises when a field is taken away, which we do not mean to do.
 pub const STATUS_VERSION: u32 = 1;
 
@@ -51,8 +54,11 @@ pub struct UnitStatus {
     pub restarts: u64,
     /// In `backoff`: when it is tried again.
     pub next_try: Option<String>,
-    /// In `waiting`: the units that are not so far yet.
+    /// In `waiting`: the units that are not so far yet, or the triggers: `timer (every 1h), next at …`.
     pub waiting_for: Vec<String>,
+    /// What begins a run of it, as long as that is set.
+    #[serde(default)]
+    pub triggers: Vec<Trigger>,
     /// In `blocked`: the units that cannot be had, each with the reason where one is known.
     pub blocked_by: Vec<String>,
     /// Below the cgroup mount: `svc/web`.
@@ -197,6 +203,9 @@ pub struct UnitLine {
     pub memory: Option<u64>,
     /// True when its file on disk is not valid.
     pub invalid: bool,
+    /// As in [`UnitStatus`].
+    #[serde(default)]
+    pub triggers: Vec<Trigger>,
 }
 
 /// What came of one wish: an element of the answer to Start, Stop, Restart, Reload, Reset, Kill.
@@ -335,7 +344,8 @@ pub struct Entry {
 /// Who or what caused something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// `boot`, `operator`, `files`, `signal`, `unit`, `policy`, `deploy`.
+    /// `boot`, `operator`, `files`, `signal`, `unit`, `policy`, `deploy`, `timer`, `path`,
+    /// `connection`.
     pub kind: String,
     /// One line for people: `alice (uid 1000) by svc, pid 4711`.
     pub text: String,
@@ -345,23 +355,6 @@ pub struct Cause {
     pub pid: Option<u32>,
     /// The other unit.
     pub unit: Option<String>,
-}
-
-/// When a unit came up for the first time, in microseconds since svcd began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitTiming {
-    /// Which unit.
-    pub unit: String,
-    /// As in [`UnitStatus`].
-    pub kind: String,
-    /// Where it stands now.
-    pub state: State,
-    /// Nothing stood in its way any more.
-    pub starting_usec: u64,
-    /// It was ready; none: it never was.
-    pub ready_usec: Option<u64>,
-    /// The unit that it waited for last; none: it waited for nobody.
-    pub released_by: Option<String>,
 }
 
 /// Something about a unit file that its writer should know.

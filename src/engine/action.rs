@@ -52,6 +52,24 @@ pub enum Action {
         /// A next run follows, by itself or since somebody asked for a restart.
         again: bool,
     },
+    /// Set the unit's triggers as its definition in force has them: those that are set as they are to be stay, others
+    /// go. Answered by [`super::Event::Armed`].
+    Arm {
+        /// Which.
+        unit: UnitId,
+    },
+    /// The unit's triggers are no more, set or about to be.
+    Disarm {
+        /// Which.
+        unit: UnitId,
+    },
+    /// Tell by [`super::Event::Triggered`] what comes of the unit's triggers from now on, or do not.
+    Watch {
+        /// Which.
+        unit: UnitId,
+        /// Do.
+        on: bool,
+    },
     /// Live keys of a running unit have changed (log caps): take them over.
     Update {
         /// Which.

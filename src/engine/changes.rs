@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::action::{Action, Change, Outcome};
 use super::event::{Because, Cause};
 use super::slot::State;
+use super::triggers::has_become_triggered;
 use super::{Engine, JobId, UnitId};
 use crate::unit::keys::Change as KeyChange;
 use crate::unit::show::{Difference, differences};
@@ -86,9 +87,11 @@ impl Engine {
             return None;
         }
         let restart = fields.iter().any(|field| field.change == KeyChange::Restart) || old.refused != unit.refused;
-        let newly_wanted = !slot.is_active() && slot.wish.is_none() && self.is_wanted(unit) && !self.is_wanted(old);
+        let is_new = !self.is_wanted(old) || has_become_triggered(old, unit);
+        let newly_wanted = !slot.is_active() && slot.wish.is_none() && self.is_wanted(unit) && is_new;
         // An edit of what keeps failing is tried at once.
-        let is_up = slot.is_active() || matches!(slot.state, State::Backoff { .. });
+        let is_up =
+            slot.is_active() || matches!(slot.state, State::Backoff { .. } | State::Arming { .. } | State::Armed);
         // A slice does not run; what sits in it may.
         let is_slice = matches!(unit.kind, Kind::Slice(_));
         let deed = match (is_up, restart) {
@@ -211,6 +214,7 @@ impl Engine {
                 let what = change.fields.iter().map(told).collect::<Vec<_>>().join(", ").into();
                 self.report(unit, Change::Updated { what, by: by.clone() });
                 self.out.push(Action::Update { unit });
+                self.rearm(unit);
             }
             Deed::Restart => self.unwant_and_back(unit, by),
             Deed::Start => {
@@ -255,6 +259,7 @@ impl Engine {
         if let Some(slot) = self.slot_mut(unit) {
             slot.wish = Some(by.clone());
         }
+        self.rearm(unit);
         self.unwant(unit, by, true);
     }
 }

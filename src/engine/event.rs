@@ -121,6 +121,20 @@ pub enum Event {
         /// Whose.
         run: RunId,
     },
+    /// The answer to [`super::Action::Arm`].
+    Armed {
+        /// Which unit.
+        unit: UnitId,
+        /// Why its triggers could not be set.
+        failure: Option<SpawnFailure>,
+    },
+    /// A trigger has come of a unit that waits for one; to others it says nothing.
+    Triggered {
+        /// Which unit.
+        unit: UnitId,
+        /// What came.
+        by: Cause,
+    },
     /// Processes were found in the cgroup of a unit that is down, as far as is known: svcd was killed before it could
     /// save that it had started them, or what it had saved is lost.
     Found {
@@ -294,6 +308,28 @@ pub enum Cause {
     Policy,
     /// A set of units that gave way to an earlier one, and why: one line for people.
     Deploy(Box<str>),
+    /// A time of the unit's: `on-calendar *-*-* 03:00:00`.
+    Timer(Box<str>),
+    /// A path of the machine's: `exists /run/go`.
+    Path(Box<str>),
+    /// A connection, or what came without one: `listen-stream 80`.
+    Connection(Box<str>),
+}
+
+impl Cause {
+    /// Something that the unit waited for.
+    pub fn is_trigger(&self) -> bool {
+        match self {
+            Self::Timer(_) | Self::Path(_) | Self::Connection(_) => true,
+            Self::Boot
+            | Self::Operator { .. }
+            | Self::Files
+            | Self::Signal(_)
+            | Self::Unit(..)
+            | Self::Policy
+            | Self::Deploy(_) => false,
+        }
+    }
 }
 
 /// Why one unit moved another.

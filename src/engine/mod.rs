@@ -28,12 +28,14 @@ mod signalled;
 mod slot;
 mod timing;
 mod touched;
+mod triggers;
 pub mod view;
 
 pub use action::{Action, Outcome};
 pub use event::{Event, Now};
 pub use history::Entry;
 pub use timing::Timing;
+pub use triggers::Armed;
 pub use view::{RunResult, StateWord, UnitView};
 
 use action::Change;
@@ -136,6 +138,8 @@ impl Engine {
             Event::OomKilled { run, oom } => self.on_oom_killed(run, oom),
             Event::Emptied { run } => self.on_emptied(run),
             Event::Released { run } => self.on_released(run),
+            Event::Armed { unit, failure } => self.on_armed(unit, failure),
+            Event::Triggered { unit, by } => self.on_triggered(unit, by),
             Event::Found { run, alive } => self.on_found(run, alive),
             Event::Tick => {}
         }
@@ -233,6 +237,7 @@ impl Engine {
                         | Cause::Signal(_)
                         | Cause::Policy
                         | Cause::Deploy(_) => None,
+                        Cause::Timer(_) | Cause::Path(_) | Cause::Connection(_) => None,
                     };
                     if *by != Cause::Policy {
                         break;

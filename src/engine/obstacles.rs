@@ -1,9 +1,10 @@
 //! What stands between a unit and its start: whom it waits for, and what blocks it.
 
+use super::event::{Because, Cause};
 use super::slot::{State, Wait};
 use super::view::StateWord;
 use super::{Engine, UnitId};
-use crate::unit::Need;
+use crate::unit::{LinkKind, Need};
 
 /// What stands between a unit and its start.
 pub enum Obstacle {
@@ -89,6 +90,41 @@ impl Engine {
             }
         }
         (waits, blocks)
+    }
+
+    /// A unit has moved: those who wait for it are looked at; those bound to it go down with it.
+    pub(super) fn moved(&mut self, unit: UnitId) {
+        let Some(slot) = self.slot(unit) else { return };
+        let (ready, word) = (slot.is_ready(), slot.word());
+        let mut others: Vec<UnitId> = Vec::new();
+        let waits_for_me = |other: &UnitId| self.slot(*other).is_some_and(|slot| slot.waiting_on == Some(unit));
+        others.extend(slot.feeds.iter().filter(|other| waits_for_me(other)));
+        others.extend(
+            slot.waits
+                .iter()
+                .map(|(other, _)| other)
+                .filter(|other| waits_for_me(other)),
+        );
+        others.extend(slot.conflicts.iter().copied().filter(waits_for_me));
+        // What waits for its triggers is there for others, and so it is while one has it run.
+        let bound: Vec<UnitId> = if ready || word == StateWord::Waiting || slot.has_triggers_set() {
+            Vec::new()
+        } else {
+            let bound = slot.incoming.iter().filter(|(_, kind)| *kind == LinkKind::BindsTo);
+            bound
+                .map(|(other, _)| *other)
+                .filter(|other| {
+                    self.slot(*other)
+                        .is_some_and(|slot| slot.is_active() && slot.stop.is_none())
+                })
+                .collect()
+        };
+        for other in others {
+            self.touch(other);
+        }
+        for other in bound {
+            self.unwant(other, &Cause::Unit(unit, Because::BoundTo), true);
+        }
     }
 }
 

@@ -30,6 +30,8 @@ impl Engine {
             | State::Stopping { .. }
             | State::Stuck { .. }
             | State::Releasing { .. }
+            | State::Arming { .. }
+            | State::Armed
             | State::Backoff { .. } => return,
         };
         let ending = Ending {

@@ -16,6 +16,7 @@ use super::restart::{Budget, Jitter};
 use super::said::Said;
 use super::slot::{Slot, State};
 use super::timing::Timing;
+use super::triggers::{Arms, Set};
 use super::{Engine, UnitId};
 use crate::unit::{Unit, UnitName};
 
@@ -215,6 +216,7 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
         signalled,
         done,
         said,
+        arms,
         outgoing: _,
         incoming: _,
         conflicts: _,
@@ -251,6 +253,12 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
     object.field("signalled", signalled);
     object.field("done", done);
     object.field("said", &Some(said.clone()).filter(|said| *said != Said::default()));
+    object.field("armed", &Some(arms.set).filter(|set| *set != Set::No));
+    object.field("demand", &arms.demand);
+    object.field(
+        "triggered",
+        &Some(arms.budget.clone()).filter(|budget| !budget.0.is_empty()),
+    );
     object.field("waiting_on", waiting_on);
     object.field("timing", &Some(*timing).filter(|timing| *timing != Timing::default()));
     object.field("scan", &u32::try_from(*scan).unwrap_or(0));
@@ -290,6 +298,13 @@ fn read_slot(fields: &Map<String, Value>, find: &mut impl FnMut(&UnitName, &str)
         signalled: field(fields, "signalled").unwrap_or_default(),
         done: field(fields, "done")?,
         said: field::<Option<Said>>(fields, "said").flatten().unwrap_or_default(),
+        arms: Arms {
+            set: field::<Option<Set>>(fields, "armed").flatten().unwrap_or_default(),
+            demand: field(fields, "demand").unwrap_or_default(),
+            budget: field::<Option<Budget>>(fields, "triggered")
+                .flatten()
+                .unwrap_or_default(),
+        },
         waiting_on: field(fields, "waiting_on")?,
         timing: field::<Option<Timing>>(fields, "timing")?.unwrap_or_default(),
         scan: usize::try_from(field::<u32>(fields, "scan")?).ok()?,

@@ -71,6 +71,8 @@ impl Engine {
             | State::Skipped
             | State::Waiting
             | State::Blocked
+            | State::Arming { .. }
+            | State::Armed
             | State::Backoff { .. } => nothing,
         };
         Some((run, awaited))

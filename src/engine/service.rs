@@ -29,13 +29,14 @@ impl Engine {
     pub(super) fn set_state(&mut self, unit: UnitId, state: State, reason: Option<Box<str>>) {
         let wall = self.now.wall;
         let Some(slot) = self.slot_mut(unit) else { return };
-        let (word, old_deadline) = (slot.word(), slot.deadline());
+        let (word, old_deadline, was_armed) = (slot.word(), slot.deadline(), slot.is_armed());
         slot.state = state;
         slot.reason = reason;
         if slot.word() != word {
             slot.since = wall;
         }
         slot.waiting_on = None;
+        let on = slot.is_armed();
         let (deadline, active) = (slot.deadline(), slot.is_active());
         let was_active = std::mem::replace(&mut slot.counted, active);
         if old_deadline != deadline {
@@ -50,6 +51,9 @@ impl Engine {
             (false, true) => self.active += 1,
             (true, false) => self.active = self.active.saturating_sub(1),
             _ => {}
+        }
+        if on != was_armed {
+            self.out.push(Action::Watch { unit, on });
         }
         self.moved(unit);
         self.touch(unit);
@@ -81,7 +85,12 @@ impl Engine {
         let now = self.now.mono;
         let Some(slot) = self.slot_mut(unit) else { return };
         let Some(definition) = slot.unit.clone() else { return };
-        let by = slot.wish.clone().unwrap_or(Cause::Policy);
+        let by = slot
+            .arms
+            .demand
+            .take()
+            .or_else(|| slot.wish.clone())
+            .unwrap_or(Cause::Policy);
         if !definition.refused.is_empty() {
             return self.refuse(unit);
         }

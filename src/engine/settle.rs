@@ -14,7 +14,6 @@ use super::action::{Action, Change, Outcome};
 use super::event::{Because, Cause, Verb};
 use super::obstacles::{Obstacle, word};
 use super::slot::{Slot, State};
-use super::view::StateWord;
 use super::{Engine, JobId, UnitId};
 use crate::unit::{Kind, LinkKind, Service};
 
@@ -148,7 +147,8 @@ impl Engine {
             if self.shutdown.is_some() {
                 return;
             }
-            if !self.wish(unit, &by) || !seen.insert(unit) {
+            let only_waits = self.note_demand(unit, &by);
+            if !self.wish(unit, &by) || only_waits || !seen.insert(unit) {
                 continue;
             }
             let Some(slot) = self.slot(unit) else { continue };
@@ -182,13 +182,14 @@ impl Engine {
         if slot.unit.is_none() || slot.is_masked() {
             return false;
         }
-        let asked = matches!(by, Cause::Operator { .. });
+        let asked = matches!(by, Cause::Operator { .. }) || by.is_trigger();
         let had = slot.wish.is_some();
         if !had {
             slot.wish = Some(by.clone());
         }
         match slot.state {
             State::Inactive | State::Failed | State::Skipped => self.set_state(unit, State::Waiting, None),
+            State::Armed if asked => self.set_state(unit, State::Waiting, None),
             // Whoever asks does not want to wait for a back-off.
             State::Backoff { .. } if asked => self.set_state(unit, State::Waiting, None),
             // It is going down by itself: as with a stop, it comes up again after that.
@@ -208,11 +209,11 @@ impl Engine {
         let mut queue = VecDeque::from([(unit, by.clone(), back)]);
         while let Some((unit, by, back)) = queue.pop_front() {
             let Some(slot) = self.slot_mut(unit) else { continue };
+            slot.arms.demand = None;
             if !back {
                 slot.wish = None;
             }
-            let was_up =
-                slot.is_active() || matches!(slot.state, State::Waiting | State::Blocked | State::Backoff { .. });
+            let was_up = slot.is_active() || !slot.is_at_rest();
             if slot.stop.is_none() && was_up {
                 slot.stop = Some(by);
                 slot.waiting_on = None;
@@ -285,6 +286,8 @@ impl Engine {
                 | State::Skipped
                 | State::Waiting
                 | State::Blocked
+                | State::Arming { .. }
+                | State::Armed
                 | State::Backoff { .. } => {
                     self.end_stop_of_idle(unit);
                 }
@@ -298,6 +301,7 @@ impl Engine {
                     slot.wish = None;
                 }
                 self.set_state(unit, State::Inactive, None);
+                self.disarm(unit);
                 self.answer_jobs(unit, |verb| verb != Verb::Reload, &Outcome::Superseded(why.into()));
                 return;
             }
@@ -309,13 +313,14 @@ impl Engine {
     fn end_stop_of_idle(&mut self, unit: UnitId) {
         let Some(slot) = self.slot_mut(unit) else { return };
         slot.stop = None;
-        let rests = matches!(slot.state, State::Inactive | State::Failed | State::Skipped);
+        let rests = slot.is_at_rest();
         let wished = slot.wish.is_some();
         if !rests || wished {
             self.set_state(unit, if wished { State::Waiting } else { State::Inactive }, None);
         }
         self.answer_jobs(unit, |verb| verb == Verb::Stop, &Outcome::Done);
         if !wished {
+            self.disarm(unit);
             self.answer_jobs(unit, |_| true, &Outcome::Superseded("it was stopped".into()));
         }
     }
@@ -345,7 +350,7 @@ impl Engine {
 
     /// Starts the unit if nothing stands in its way.
     fn try_start(&mut self, unit: UnitId) {
-        if self.shutdown.is_some() {
+        if self.shutdown.is_some() || self.holds_back(unit) {
             return;
         }
         match self.obstacle(unit) {
@@ -374,40 +379,6 @@ impl Engine {
                 let failed = Outcome::Failed(format!("blocked: {why}").into());
                 self.answer_jobs(unit, |verb| matches!(verb, Verb::Start | Verb::Restart), &failed);
             }
-        }
-    }
-
-    /// A unit has moved: those who wait for it are looked at; those bound to it go down with it.
-    pub(super) fn moved(&mut self, unit: UnitId) {
-        let Some(slot) = self.slot(unit) else { return };
-        let (ready, word) = (slot.is_ready(), slot.word());
-        let mut others: Vec<UnitId> = Vec::new();
-        let waits_for_me = |other: &UnitId| self.slot(*other).is_some_and(|slot| slot.waiting_on == Some(unit));
-        others.extend(slot.feeds.iter().filter(|other| waits_for_me(other)));
-        others.extend(
-            slot.waits
-                .iter()
-                .map(|(other, _)| other)
-                .filter(|other| waits_for_me(other)),
-        );
-        others.extend(slot.conflicts.iter().copied().filter(waits_for_me));
-        let bound: Vec<UnitId> = if ready || word == StateWord::Waiting {
-            Vec::new()
-        } else {
-            let bound = slot.incoming.iter().filter(|(_, kind)| *kind == LinkKind::BindsTo);
-            bound
-                .map(|(other, _)| *other)
-                .filter(|other| {
-                    self.slot(*other)
-                        .is_some_and(|slot| slot.is_active() && slot.stop.is_none())
-                })
-                .collect()
-        };
-        for other in others {
-            self.touch(other);
-        }
-        for other in bound {
-            self.unwant(other, &Cause::Unit(unit, Because::BoundTo), true);
         }
     }
 }

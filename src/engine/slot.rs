@@ -13,6 +13,7 @@ use super::event::{Cause, End, Mono, Role, Verb, Wall};
 use super::restart::Budget;
 use super::said::{ReloadStage, Said};
 use super::timing::Timing;
+use super::triggers::Arms;
 use super::view::{RunResult, StateWord};
 use super::{JobId, RunId, UnitId};
 use crate::unit::{Kind, LinkKind, Need, Service, ServiceType, Signal, Unit, UnitName};
@@ -60,6 +61,10 @@ pub enum State {
     Releasing { ending: Ending },
     /// Down, until the next try.
     Backoff { until: Mono },
+    /// Its triggers are being set.
+    Arming { give_up: Option<Mono> },
+    /// It waits for a trigger.
+    Armed,
 }
 
 /// Where a stop is.
@@ -143,6 +148,7 @@ pub struct Slot {
     /// All commands of its present or last run that make it ready have ended well.
     pub done: bool,
     pub said: Said,
+    pub arms: Arms,
     /// All edges, as written; and those of others to this one.
     pub outgoing: Vec<(UnitId, LinkKind)>,
     pub incoming: Vec<(UnitId, LinkKind)>,
@@ -187,6 +193,7 @@ impl Slot {
             signalled: None,
             done: false,
             said: Said::default(),
+            arms: Arms::default(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
             conflicts: Vec::new(),
@@ -221,8 +228,15 @@ impl Slot {
             | State::Blocked
             | State::Inactive
             | State::Failed
-            | State::Skipped => false,
+            | State::Skipped
+            | State::Arming { .. }
+            | State::Armed => false,
         }
+    }
+
+    /// Down, and nobody wants it otherwise.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.state, State::Inactive | State::Failed | State::Skipped)
     }
 
     /// Something of it is there: a run, or the cgroup that one left for the next.
@@ -240,6 +254,7 @@ impl Slot {
     pub fn has_settled(&self) -> bool {
         match self.state {
             State::Waiting
+            | State::Arming { .. }
             | State::Checking
             | State::Starting { .. }
             | State::Stopping { .. }
@@ -250,6 +265,7 @@ impl Slot {
             | State::Skipped
             | State::Blocked
             | State::Stuck { .. }
+            | State::Armed
             | State::Backoff { .. } => true,
         }
     }
@@ -263,8 +279,8 @@ impl Slot {
         if self.unit.is_none() || self.is_masked() {
             return false;
         }
-        let ended = matches!(self.state, State::Inactive | State::Failed) && self.last.is_some();
-        let succeeded = self.state == State::Inactive && self.last == Some(RunResult::Success);
+        let ended = matches!(self.state, State::Inactive | State::Failed | State::Armed) && self.last.is_some();
+        let succeeded = matches!(self.state, State::Inactive | State::Armed) && self.last == Some(RunResult::Success);
         match need {
             Need::Started => match &self.state {
                 State::Starting {
@@ -272,10 +288,10 @@ impl Slot {
                     main_alive,
                     ..
                 } => *main_alive,
-                State::Running { .. } => true,
+                State::Running { .. } | State::Armed => true,
                 _ => self.has_done() && succeeded,
             },
-            Need::Ready | Need::Healthy => self.is_ready() || self.has_done() && succeeded,
+            Need::Ready | Need::Healthy => self.is_ready() || self.is_armed() || self.has_done() && succeeded,
             Need::Exited => ended || self.is_ready() && self.is_done(),
             Need::Succeeded => succeeded || self.is_ready() && self.is_done(),
         }
@@ -317,7 +333,7 @@ impl Slot {
 
     pub fn deadline(&self) -> Option<Mono> {
         match &self.state {
-            State::Starting { give_up, .. } | State::Stopping { give_up, .. } => *give_up,
+            State::Starting { give_up, .. } | State::Stopping { give_up, .. } | State::Arming { give_up } => *give_up,
             State::Running {
                 until,
                 reload,
@@ -338,9 +354,9 @@ impl Slot {
             State::Inactive => StateWord::Inactive,
             State::Failed | State::Stuck { .. } => StateWord::Failed,
             State::Skipped => StateWord::Skipped,
-            State::Waiting => StateWord::Waiting,
+            State::Waiting | State::Armed => StateWord::Waiting,
             State::Blocked => StateWord::Blocked,
-            State::Checking | State::Starting { .. } => StateWord::Starting,
+            State::Arming { .. } | State::Checking | State::Starting { .. } => StateWord::Starting,
             State::Running { .. } => StateWord::Running,
             State::Stopping { .. } | State::Releasing { .. } => StateWord::Stopping,
             State::Backoff { .. } => StateWord::Backoff,

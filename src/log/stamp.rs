@@ -26,8 +26,13 @@ pub fn monotonic() -> std::time::Duration {
 pub fn zone() -> TimeZone {
     // jiff is built without its database, which looks through all of /usr/share/zoneinfo to open one file of it. So it
     // reads /etc/localtime and knows rules, and a name in TZ is looked up here.
-    let by_name = || named(Path::new("/usr/share/zoneinfo"), &std::env::var("TZ").ok()?);
+    let by_name = || zone_named(&std::env::var("TZ").ok()?);
     TimeZone::try_system().ok().or_else(by_name).unwrap_or(TimeZone::UTC)
+}
+
+/// A time zone by its name: `Europe/Berlin`; tzfile(5). None: the machine does not have it.
+pub fn zone_named(name: &str) -> Option<TimeZone> {
+    named(Path::new("/usr/share/zoneinfo"), name)
 }
 
 fn named(zones: &Path, name: &str) -> Option<TimeZone> {

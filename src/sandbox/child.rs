@@ -2,11 +2,9 @@
 //!
 //! It is a copy of svcd's one thread, so it may allocate; it touches nothing of svcd's but the descriptors in its order.
 
-use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::Mode;
@@ -17,7 +15,6 @@ use super::environment::{self, Variables};
 use super::groups::OwnGroup;
 use super::identity::{self, Person};
 use super::report::{self, StepFailed};
-use super::seccomp::Program;
 use super::setup::{Setup, Step};
 use super::user_namespace::{self, Users};
 use super::{capabilities, clocks, directories, elsewhere, groups, landlock, scheduling, terminal, view};
@@ -25,7 +22,7 @@ use crate::sys::child::exit;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
 use crate::unit::namespaces::IdMap;
-use crate::unit::{Account, Command, RlimitResource};
+use crate::unit::{Account, RlimitResource};
 
 /// A child that was cloned and works through its order.
 #[derive(Debug)]
@@ -52,6 +49,8 @@ pub fn start(setup: &Setup<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Ch
     match cloned {
         Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, report }),
         Cloned::Child => {
+            // What is passed on takes its first numbers.
+            let reports_end = inherit::moved_up(reports_end);
             let failed = perform(setup);
             report::send(reports_end.as_fd(), &failed);
             exit(report::exit_code(failed.what()))
@@ -146,12 +145,7 @@ impl Performer {
             Step::Environment(from) => {
                 environment::gather(from, &self.person, &[]).map(|variables| self.variables = variables)
             }
-            Step::Exec {
-                command,
-                path,
-                ignore_sigpipe,
-                filter,
-            } => self.exec(command, path, *ignore_sigpipe, *filter),
+            Step::Exec(execution) => execution.perform(std::mem::take(&mut self.variables), self.files.take()),
             Step::ExecReaper(program) => {
                 let none: [&std::ffi::CStr; 0] = [];
                 let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
@@ -188,53 +182,6 @@ impl Performer {
         inherit::reset_signals();
         Ok(())
     }
-
-    fn exec(
-        &mut self,
-        command: &Command,
-        path: &[PathBuf],
-        ignore_sigpipe: bool,
-        filter: Option<&Program>,
-    ) -> Result<(), StepFailed> {
-        let what = format!("exec {}", command.program);
-        let words = environment::expand(&command.arguments, &self.variables);
-        let arguments: Vec<CString> = words
-            .iter()
-            .filter_map(|word| CString::new(word.as_bytes()).ok())
-            .collect();
-        let pair = |(name, value): (&OsString, &OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
-        let variables: Vec<CString> = self
-            .variables
-            .iter()
-            .filter_map(|entry| CString::new(pair(entry)).ok())
-            .collect();
-        if ignore_sigpipe {
-            inherit::ignore_sigpipe();
-        }
-        inherit::close_all_at_exec().map_err(of_io("descriptors"))?;
-        let mut last = libc::ENOENT;
-        let programs: Vec<CString> = candidates(&command.program, path)
-            .iter()
-            .filter_map(|program| CString::new(program.as_os_str().as_bytes()).ok())
-            .collect();
-        if let Some(files) = self.files.take() {
-            files.hold()?;
-        }
-        if let Some(filter) = filter {
-            filter.install().map_err(of_io("seccomp"))?;
-        }
-        for program in programs {
-            let Err(error) = nix::unistd::execve(&program, &arguments, &variables);
-            // execvp(3): what is not there, or not to be run, is looked for further on; what else is wrong is final.
-            if !matches!(error, nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) {
-                last = error as i32;
-                if error != nix::errno::Errno::EACCES {
-                    break;
-                }
-            }
-        }
-        Err(StepFailed::new(what, last))
-    }
 }
 
 /// With no link of /proc on the way: behind one there may be a directory of svcd's own, which is still open (CVE-2024-21626).
@@ -248,22 +195,6 @@ fn enter(holder: BorrowedFd<'_>, namespaces: u64) -> Result<(), StepFailed> {
         return Ok(());
     }
     setns(holder, flags).map_err(of_nix("namespace of the reaper"))
-}
-
-/// Where a program may be: where it says, or in each directory of the search path.
-fn candidates(program: &str, path: &[PathBuf]) -> Vec<PathBuf> {
-    if program.contains('/') {
-        return vec![PathBuf::from(program)];
-    }
-    let default = || {
-        environment::DEFAULT_PATH
-            .split(':')
-            .map(Path::new)
-            .map(Path::to_owned)
-            .collect()
-    };
-    let dirs: Vec<PathBuf> = if path.is_empty() { default() } else { path.to_vec() };
-    dirs.iter().map(|dir| dir.join(program)).collect()
 }
 
 /// The user of the machine that one of the service's is.

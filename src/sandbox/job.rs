@@ -1,7 +1,7 @@
 //! A child that does one job of svcd's own, which may block, and ends: with no program of its own.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -18,6 +18,14 @@ use crate::sys::inherit;
 /// # Errors
 /// As pipe2(2) and clone3(2).
 pub fn start_job(job: impl FnOnce() -> Result<(), StepFailed>) -> io::Result<Child> {
+    start_job_with(&[], job)
+}
+
+/// The same with descriptors that it keeps open.
+///
+/// # Errors
+/// Likewise.
+pub fn start_job_with(keep: &[BorrowedFd<'_>], job: impl FnOnce() -> Result<(), StepFailed>) -> io::Result<Child> {
     let (report, reports_end) = pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&report, true)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
@@ -25,7 +33,7 @@ pub fn start_job(job: impl FnOnce() -> Result<(), StepFailed>) -> io::Result<Chi
         Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, report }),
         Cloned::Child => {
             inherit::reset_signals();
-            close_all_but(&[reports_end.as_fd(), null.as_fd()], null.as_fd());
+            close_all_but(&[keep, &[reports_end.as_fd(), null.as_fd()]].concat(), null.as_fd());
             match job() {
                 Ok(()) => exit(0),
                 Err(failed) => {

@@ -12,6 +12,7 @@ mod decide;
 mod directories;
 mod elsewhere;
 mod environment;
+mod execution;
 mod groups;
 mod identity;
 mod job;
@@ -24,6 +25,7 @@ mod report;
 mod scheduling;
 mod seccomp;
 mod setup;
+mod sockets;
 mod streams;
 mod terminal;
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use join::{Join, Joined};
 pub use probe::Kernel;
 pub use report::{EXIT_CODES, StepFailed, exit_code, read_report};
 pub use setup::{Setup, command, holder};
+pub use sockets::{Opened, Opening, remove_sockets};
 
 use crate::unit::{Account, Service, Unit};
 
@@ -79,6 +82,8 @@ pub struct Context<'a> {
     pub notify: Option<PathBuf>,
     /// The write end of the unit's log pipe.
     pub output: Option<BorrowedFd<'a>>,
+    /// Its descriptors from 3 on, each with its name; sd_listen_fds(3).
+    pub descriptors: Vec<(BorrowedFd<'a>, Box<str>)>,
     /// Its streams are a caller's, whatever the unit says.
     pub attached: Option<Attached<'a>>,
     /// The reaper's program.

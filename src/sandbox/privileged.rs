@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Context;
+use super::execution::Execution;
 use super::setup::{Setup, Step, environment, process_steps, streams};
 use crate::unit::Command;
 
@@ -22,12 +23,13 @@ pub(super) fn command<'a>(context: &Context<'a>, command: &Command) -> Setup<'a>
     let directory = service.working_directory.clone().filter(|_| service.root.is_none());
     steps.push(Step::WorkingDirectory(directory.unwrap_or_else(|| PathBuf::from("/"))));
     steps.push(Step::Environment(environment(context, terminal)));
-    steps.push(Step::Exec {
+    steps.push(Step::Exec(Execution {
+        descriptors: context.descriptors.clone(),
         command: command.clone(),
         path: service.exec_search_path.clone(),
         ignore_sigpipe: service.ignore_sigpipe,
         filter: None,
-    });
+    }));
     Setup {
         namespaces: 0,
         into: None,

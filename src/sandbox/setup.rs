@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use super::attached::Attached;
 use super::decide::Sandbox;
 use super::directories::{self, Directory};
+use super::execution::Execution;
 use super::groups::OwnGroup;
 use super::identity::Person;
 use super::join::{Joined, NEWIPC, NEWNET, NEWPID};
-use super::seccomp::{self, Program};
+use super::seccomp;
 use super::streams::Streams;
 use super::user_namespace::UserStep;
 use super::view::{self, Mount, Rule};
@@ -101,13 +102,7 @@ pub(super) enum Step<'a> {
     Landlock(&'a Landlock),
     WorkingDirectory(PathBuf),
     Environment(Environment<'a>),
-    /// The signals' defaults, rules for files, the filter, then the program, with nothing in between that a filter could refuse.
-    Exec {
-        command: Command,
-        path: Vec<PathBuf>,
-        ignore_sigpipe: bool,
-        filter: Option<&'a Program>,
-    },
+    Exec(Execution<'a>),
     /// The reaper's program, by descriptor.
     ExecReaper(BorrowedFd<'a>),
 }
@@ -235,12 +230,13 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
         service.working_directory.clone().unwrap_or_else(|| PathBuf::from("/")),
     ));
     steps.push(Step::Environment(environment(context, terminal)));
-    steps.push(Step::Exec {
+    steps.push(Step::Exec(Execution {
+        descriptors: context.descriptors.clone(),
         command: command.clone(),
         path: service.exec_search_path.clone(),
         ignore_sigpipe: service.ignore_sigpipe,
         filter: context.sandbox.filter.as_deref(),
-    });
+    }));
     let own = if holder.is_some() { 0 } else { context.sandbox.made().0 };
     Setup {
         namespaces: own,
@@ -325,6 +321,8 @@ pub(super) fn streams<'a>(context: &Context<'a>) -> Streams<'a> {
     Streams {
         log: context.output,
         from_terminal: context.reads_input && service.standard_input == Input::Tty,
+        from_socket: context.reads_input && service.standard_input == Input::Socket,
+        socket: context.descriptors.first().map(|(socket, _)| *socket),
         output: service.standard_output.clone(),
         error: service.standard_error.clone(),
     }

@@ -14,6 +14,10 @@ pub(super) struct Streams<'a> {
     pub log: Option<BorrowedFd<'a>>,
     /// Input comes from the terminal; else there is none.
     pub from_terminal: bool,
+    /// Input comes from the socket.
+    pub from_socket: bool,
+    /// The unit's socket, where this command gets it.
+    pub socket: Option<BorrowedFd<'a>>,
     pub output: Output,
     pub error: Output,
 }
@@ -26,9 +30,15 @@ impl Streams<'_> {
 
     /// Sets them up. `terminal` is there where [`Self::need_terminal`] says so.
     pub(super) fn set(&self, terminal: Option<&OwnedFd>) -> Result<(), StepFailed> {
-        let null = null(self.output == Output::Null || self.error == Output::Null)?;
+        let writes_nothing = |output: &Output| matches!(output, Output::Null | Output::Socket);
+        let null = null(writes_nothing(&self.output) || writes_nothing(&self.error))?;
         let terminal = terminal.map(AsFd::as_fd);
-        let input = terminal.filter(|_| self.from_terminal).unwrap_or(null.as_fd());
+        let input = match (self.from_terminal, self.from_socket) {
+            (true, _) => terminal,
+            (false, true) => self.socket,
+            (false, false) => None,
+        };
+        let input = input.unwrap_or(null.as_fd());
         rustix::stdio::dup2_stdin(input).map_err(failed("input"))?;
         let opened = open_file("output", &self.output)?;
         let fd = match &self.output {
@@ -36,7 +46,9 @@ impl Streams<'_> {
             Output::Null => Some(null.as_fd()),
             Output::Log => self.log,
             Output::Tty => terminal,
-            // What input has, where that is a terminal; else what svcd itself has.
+            Output::Socket => self.socket.or(Some(null.as_fd())),
+            // What input has, where that is a terminal or a socket; else what svcd itself has.
+            Output::Inherit if self.from_socket => self.socket,
             Output::Inherit => terminal.filter(|_| self.from_terminal),
         };
         fd.map_or(Ok(()), rustix::stdio::dup2_stdout)
@@ -47,6 +59,7 @@ impl Streams<'_> {
             Output::Null => Some(null.as_fd()),
             Output::Log => self.log,
             Output::Tty => terminal,
+            Output::Socket => self.socket.or(Some(null.as_fd())),
             Output::Inherit => Some(rustix::stdio::stdout()),
         };
         fd.map_or(Ok(()), rustix::stdio::dup2_stderr).map_err(failed("error"))
@@ -69,7 +82,7 @@ fn open_file(stream: &str, output: &Output) -> Result<Option<OwnedFd>, StepFaile
     let (path, flags) = match output {
         Output::File(path) => (path, base | OFlags::TRUNC),
         Output::Append(path) => (path, base | OFlags::APPEND),
-        Output::Log | Output::Null | Output::Inherit | Output::Tty => return Ok(None),
+        Output::Log | Output::Null | Output::Inherit | Output::Tty | Output::Socket => return Ok(None),
     };
     let mode = Mode::from_raw_mode(0o640);
     rustix::fs::open(path, flags, mode)

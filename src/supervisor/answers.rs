@@ -123,8 +123,7 @@ impl Supervisor {
         status.status_text = seen.status_text.to_string();
         status.restarts = u64::from(seen.restarts);
         status.next_try = seen.next_try.map(|at| timestamp(at.0));
-        status.waiting_for = seen.waiting_for.iter().map(ToString::to_string).collect();
-        status.blocked_by = seen.blocked_by.iter().map(ToString::to_string).collect();
+        self.add_waiting(&mut status, id, &seen);
         status.findings = self.findings_of(unit).collect();
         if let Some(life) = self.lives.get(&id) {
             add_life(&mut status, life);
@@ -154,6 +153,7 @@ impl Supervisor {
             next_try: seen.next_try.map(|at| timestamp(at.0)),
             slice: slice_of(unit),
             memory: None,
+            triggers: self.triggers_of(id),
             invalid: self.findings_of(unit).any(|finding| finding.severity == "error"),
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -123,8 +123,7 @@ impl Supervisor {
         let outputs = Outputs::start(&config.log_dir, settings.log.budget, &turnstile, foundation.spool)
             .map_err(failed("log process"))?;
         let mut poll = Poll::new().map_err(|error| format!("epoll: {error}"))?;
-        let mut add =
-            |fd: std::os::fd::BorrowedFd<'_>, source| poll.add(fd, source).map_err(|error| format!("epoll: {error}"));
+        let mut add = |fd: BorrowedFd<'_>, source| poll.add(fd, source).map_err(|error| format!("epoll: {error}"));
         let logger_token = Some(add(outputs.as_fd(), Source::Logger)?);
         let signals = signals::listen(init::role()).map_err(failed("signals"))?;
         for (place, pipe) in signals.iter().enumerate() {
@@ -136,8 +135,8 @@ impl Supervisor {
         let lifeline = config.lifeline.take().map(watched).transpose()?;
         let lifeline = lifeline.map(|(token, fd)| (fd, token));
         let socket = config.runtime_dir.join("control.sock");
-        let descriptors = nofile.map_or(0, |(_, hard)| hard);
-        let clients = Clients::listen(&socket, foundation.listener, descriptors, &mut poll);
+        let most = nofile.map_or(0, |(_, hard)| hard);
+        let clients = Clients::listen(&socket, foundation.listener, most, &mut poll);
         let (reaper, inherited) = spawn::materials().map_err(failed("reaper"))?;
         let tree = Tree::open(&config.cgroup);
         if let Some(reason) = tree.unavailable() {
@@ -167,6 +166,7 @@ impl Supervisor {
             next_logger_start: None,
             reexec_asked: false,
             keep: Keep::new(&config.runtime_dir),
+            triggers: super::triggers::Triggers::default(),
             lock: foundation.lock,
             config,
             settings,

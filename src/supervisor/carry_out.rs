@@ -15,6 +15,9 @@ impl Supervisor {
             Action::Kill { run, scope, signal } => self.kill(run, scope, signal),
             Action::AwaitEmpty { run } => self.await_empty(run),
             Action::Release { run, keep, again } => self.release(run, keep, again),
+            Action::Arm { unit } => self.arm(unit),
+            Action::Disarm { unit } => self.disarm(unit),
+            Action::Watch { unit, on } => self.watch_triggers(unit, on),
             Action::Update { unit } => self.update(unit),
             Action::Answer { job, outcome } => self.answer(job, outcome),
             Action::Report { unit, what } => self.report(unit, what),
@@ -90,6 +93,9 @@ impl Supervisor {
         };
         self.note_move(unit, &what);
         self.watch_on_probation(&name, &what);
+        if matches!(what, Change::Starting { .. }) {
+            self.note_start(unit);
+        }
         let text = super::answers::change_text(&what);
         let failed = matches!(
             what,

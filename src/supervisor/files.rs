@@ -78,6 +78,16 @@ impl Files {
         self.instances.iter().map(|name| name.as_str().into()).collect()
     }
 
+    /// One more.
+    pub fn instance(&mut self, name: UnitName) {
+        self.instances.insert(name);
+    }
+
+    /// They are gone for good.
+    pub fn forget_instances(&mut self, names: &[UnitName]) {
+        self.instances.retain(|name| !names.contains(name));
+    }
+
     /// Transient units that go when they have ended.
     pub fn passing(&self) -> Vec<Box<str>> {
         self.passing.iter().map(|name| name.as_str().into()).collect()

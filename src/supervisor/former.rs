@@ -117,9 +117,12 @@ impl Former {
         })
     }
 
-    /// Whether there is something to go on with: after an exec always, after a kill only with a process.
+    /// Whether there is something to go on with: after an exec always, after a kill only with a process, or a unit that
+    /// waits for a trigger.
     pub fn goes_on(&self) -> bool {
-        !self.was_killed || self.is_alive()
+        let sections = [super::keep::TRIGGERS, super::keep::SOCKETS];
+        let waits = || sections.iter().any(|name| self.record.section(name).next().is_some());
+        !self.was_killed || self.is_alive() || waits()
     }
 
     /// The engine as it was. None: that cannot be read.

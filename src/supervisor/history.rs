@@ -165,6 +165,9 @@ impl Supervisor {
             Some(Cause::Boot) => plain("boot", "svcd came up".to_owned()),
             Some(Cause::Files) => plain("files", "its unit file changed".to_owned()),
             Some(Cause::Deploy(why)) => plain("deploy", why.to_string()),
+            Some(Cause::Timer(what)) => plain("timer", format!("its timer, {what}")),
+            Some(Cause::Path(what)) => plain("path", format!("its path, {what}")),
+            Some(Cause::Connection(what)) => plain("connection", format!("a connection, {what}")),
             Some(Cause::Signal(name)) => plain("signal", format!("{name} to svcd")),
             Some(Cause::Operator { uid, pid, program }) => view::Cause {
                 uid: Some(*uid),

@@ -27,6 +27,8 @@ pub const LIVES: &str = "life";
 pub const PIPES: &str = "pipe";
 pub const CLIENTS: &str = "client";
 pub const REQUESTS: &str = "requests";
+pub const TRIGGERS: &str = "trigger";
+pub const SOCKETS: &str = "socket";
 
 /// With ever more to do and no time to wait, it is saved this often all the same …
 const UNSAVED_MAX: Duration = Duration::from_millis(20);
@@ -118,6 +120,7 @@ impl Supervisor {
         self.engine.has_changed()
             || self.lives.has_changed()
             || self.outputs.has_changed()
+            || self.triggers.has_changed()
             || !self.keep.texts.is_empty()
             || !self.keep.changed.is_empty()
     }
@@ -205,6 +208,10 @@ impl Supervisor {
         });
         self.put_lives(whole, batch);
         self.put_pipes(whole, batch);
+        for (unit, timers, sockets) in self.triggers.keep(whole) {
+            batch.put(TRIGGERS, &unit.0.to_string(), &json(&timers));
+            batch.put(SOCKETS, &unit.0.to_string(), &json(&sockets));
+        }
         for section in std::mem::take(&mut self.keep.changed) {
             let value = if section == SELF { self.own() } else { self.unit_files() };
             batch.put(section, "", &value);

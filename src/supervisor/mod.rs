@@ -68,6 +68,7 @@ mod stats;
 mod sweep;
 mod timings;
 mod transient;
+mod triggers;
 mod turn;
 mod user_ranges;
 mod watch;
@@ -86,6 +87,7 @@ use poll::{Poll, Token, Who};
 use settings::Settings;
 use shutdown::Shutdown;
 use signals::SignalPipe;
+use triggers::Triggers;
 use user_ranges::UserRanges;
 use watch::Watch;
 
@@ -178,6 +180,7 @@ struct Supervisor {
     /// Somebody wants svcd to be executed anew.
     reexec_asked: bool,
     keep: Keep,
+    triggers: Triggers,
     /// Keeps a second supervisor off this runtime directory.
     lock: fs::File,
 }

@@ -47,6 +47,16 @@ pub enum Source {
     Notify(UnitId),
     /// A child has looked at a unit's PID file.
     MainLooked(UnitId),
+    /// The wall clock has come to a time, or was set.
+    WallClock,
+    /// A path that is watched.
+    Paths,
+    /// A connection to a unit's socket, by its number.
+    Socket(UnitId, i32),
+    /// A child has opened sockets, or could not; by number.
+    Opened(u64),
+    /// A child has written a timer's stamp, or could not; by number.
+    Stamp(u64),
     /// A child has looked at the paths of a unit's conditions; by number.
     Looked(u64),
 }

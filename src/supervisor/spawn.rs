@@ -226,9 +226,8 @@ impl Supervisor {
         };
         let inside = inside.map(|process| process.pidfd.as_fd());
         let output = self.outputs.write_end(&life.unit.name);
-        let attachment = self
-            .caller_of(unit, who)
-            .and_then(|client| self.requests.attached.get(&client));
+        let caller = self.caller_of(unit, who);
+        let attachment = caller.and_then(|client| self.requests.attached.get(&client));
         let context = Context {
             joined: self.joined_of(life)?,
             roots: &roots,
@@ -248,6 +247,7 @@ impl Supervisor {
             reads_input: matches!(who, Who::Command(Role::Condition(_) | Role::Pre(_) | Role::Main(_))),
             output,
             notify: self.notify_directory(life),
+            descriptors: self.descriptors_of(unit, who, life),
             attached: attachment.map(|attachment| attachment.given(output)),
             reaper: self.reaper.as_fd(),
             environment,
@@ -263,6 +263,7 @@ impl Supervisor {
             Who::Command(_) | Who::Session(_) | Who::Sweeper => group.clone_beside(),
         });
         let child = sandbox::start(&setup, into).map_err(|error| from_io("clone", &error))?;
+        self.drop_connection(unit, who);
         self.watch_process(unit, who, child)
     }
 

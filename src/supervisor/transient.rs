@@ -100,7 +100,7 @@ impl Supervisor {
             .ok_or_else(|| Failure::Failed(told("it went away meanwhile".to_owned(), None)))
     }
 
-    fn take_over_units(&mut self, change: impl FnOnce(&mut Vec<Rc<Unit>>), by: Cause) {
+    pub(super) fn take_over_units(&mut self, change: impl FnOnce(&mut Vec<Rc<Unit>>), by: Cause) {
         let mut units = self.units_in_force();
         change(&mut units);
         self.handle(Event::Units { units, by, job: None });
@@ -147,6 +147,7 @@ impl Supervisor {
             let _ = fs::remove_file(directory(&self.config).join(format!("{name}.toml")));
             image::pins::forget(&self.config.state_dir.join(image::STORE), name.as_str());
         }
+        self.files.forget_instances(&gone);
         self.keep.touch(FILES);
         self.take_over_units(|units| units.retain(|unit| !gone.contains(&unit.name)), Cause::Files);
     }

@@ -147,6 +147,11 @@ impl Supervisor {
             Source::Notify(unit) => self.on_notify(unit),
             Source::MainLooked(unit) => self.on_main_looked(unit),
             Source::Looked(number) => self.on_looked(number),
+            Source::WallClock => self.on_wall_clock(),
+            Source::Stamp(number) => self.on_stamp(number),
+            Source::Paths => self.on_paths(),
+            Source::Socket(unit, number) => self.on_connection(unit, number),
+            Source::Opened(number) => self.on_opened(number),
         }
     }
 
@@ -186,6 +191,7 @@ impl Supervisor {
             self.requests.looks.deadline(),
             self.searches.deadline(),
             self.probation_deadline(),
+            self.triggers.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -225,6 +231,9 @@ impl Supervisor {
         }
         if due(self.probation_deadline()) {
             self.end_probation();
+        }
+        if due(self.triggers.next_deadline()) {
+            self.timers_due();
         }
         if due(self.engine.next_deadline()) {
             self.queue.push_back(Event::Tick);

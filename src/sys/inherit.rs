@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The descriptors that this program was executed with, by their numbers, above 2. What nobody takes is closed with
@@ -66,6 +66,35 @@ pub fn close_all_at_exec() -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Descriptors that a program gets from its beginning on have numbers from 3 to below this.
+const PASSED_MAX: RawFd = 256;
+
+/// The same descriptor with a number that [`pass_on`] does not take; as it is, where there is none.
+pub fn moved_up(fd: OwnedFd) -> OwnedFd {
+    rustix::io::fcntl_dupfd_cloexec(&fd, PASSED_MAX).unwrap_or(fd)
+}
+
+/// Passes these descriptors on to the next program, as 3 and up in this order.
+///
+/// For a child that executes a program after this, or ends: whatever had these numbers is closed.
+///
+/// # Errors
+/// As fcntl(2) and dup2(2).
+pub fn pass_on(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    // First out of the way: one may have the number that another is to have.
+    let first = 3 + RawFd::try_from(descriptors.len()).unwrap_or(RawFd::MAX - 3);
+    let moved = descriptors.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, first));
+    let moved: Vec<OwnedFd> = moved.collect::<Result<_, _>>()?;
+    for (number, fd) in (3..).zip(&moved) {
+        // SAFETY: dup2 takes two numbers. The one that it closes is this process's own copy, and whoever owns it in the
+        // parent's part of the program does not run here any more, as the caller promises.
+        if unsafe { libc::dup2(fd.as_raw_fd(), number) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Every signal to its default action, and then none blocked.

@@ -106,6 +106,7 @@ fn check_service(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) 
     check_isolation(input, &service.isolation, issues);
     check_files::root(input, service, issues);
     check_files::mounts(input, service, issues);
+    read_triggers::check(input, service, issues);
     check_files::directories(input, service, issues);
     check_resources(input, &service.resources, issues);
 }

@@ -80,13 +80,23 @@ pub fn decode(input: &Input<'_>, issues: &mut Vec<Issue>) -> Unit {
         }
     }
     let skipped = best_effort.iter().filter(|key| is_unbuilt_isolation(key)).cloned();
-    let kind = kind_of(input, issues, skipped.collect());
+    let mut kind = kind_of(input, issues, skipped.collect());
+    if let Kind::Service(service) = &mut kind
+        && read_triggers::is_for_connection(input.name, input.tree)
+    {
+        // It has a connection, once.
+        service.sockets.clear();
+        service.restart.policy = RestartPolicy::No;
+    }
     let text = |key| get(input.tree, "unit", key, text).unwrap_or_default().into_boxed_str();
     Unit {
         name: input.name.clone(),
         description: text("description"),
         documentation: get(input.tree, "unit", "documentation", texts).unwrap_or_default(),
-        links: links(input, issues),
+        links: links(input, issues)
+            .into_iter()
+            .filter(|link| link.kind != LinkKind::WantedBy || !read_triggers::is_for_connection(input.name, input.tree))
+            .collect(),
         condition: get(input.tree, "unit", "condition", conditions).unwrap_or_default(),
         assert: get(input.tree, "unit", "assert", conditions).unwrap_or_default(),
         kind,
@@ -355,6 +365,18 @@ fn kind_of(input: &Input<'_>, issues: &mut Vec<Issue>, skipped: Vec<Box<str>>) -
             Kind::Target
         }
     }
+}
+
+/// The tables of a name that there may be several of.
+pub fn each<'a>(tree: &'a Table, table: &str) -> impl Iterator<Item = &'a Table> {
+    let items = match tree.get(table).map(|(_, node)| &node.data) {
+        Some(Data::List(items)) => items.as_slice(),
+        Some(_) | None => &[],
+    };
+    items.iter().filter_map(|item| match &item.data {
+        Data::Table(entries) => Some(entries),
+        _ => None,
+    })
 }
 
 /// The place that set a key, for rules across keys.

@@ -54,6 +54,9 @@ impl Default for Service {
             root: None,
             mounts: Vec::new(),
             network: Network::Host,
+            sockets: Vec::new(),
+            paths: Vec::new(),
+            timers: Vec::new(),
             log: Log::default(),
         }
     }

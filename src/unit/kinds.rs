@@ -14,6 +14,8 @@ pub fn check(kind: K, node: &Node, issues: &mut Vec<Issue>) {
         K::Bool => boolean(node).err(),
         K::Whole(min, max) => whole(node, min, max).err(),
         K::Duration => duration(node).err(),
+        K::Calendar => calendar(node).err(),
+        K::Address => address(node).err(),
         K::Limit => limit(node).err(),
         K::Size => size(node).err(),
         K::Percent => percent(node).err(),

@@ -74,7 +74,11 @@ pub fn load(path: &SearchPath) -> UnitSet {
     let files = unit_files(path, &mut set.findings);
     for (name, file) in &files {
         if name.as_str().ends_with('@') {
-            set.templates.extend(UnitName::new(name.as_str().trim_end_matches('@')));
+            let listener = UnitName::new(name.as_str().trim_end_matches('@'));
+            set.templates.extend(listener.clone());
+            if let Some(name) = listener.ok().filter(|name| !files.contains_key(name)) {
+                add_listener(path, &name, file, &mut set);
+            }
         } else {
             let read = read_unit(path, name, file, &mut set.texts);
             take(read, name, &mut set);
@@ -85,6 +89,16 @@ pub fn load(path: &SearchPath) -> UnitSet {
     let found = check::units(&set.units);
     set.findings.extend(found.into_iter().map(with_source));
     set
+}
+
+/// A template with sockets of which each connection has an instance: a unit of its own waits for these.
+fn add_listener(path: &SearchPath, name: &UnitName, template: &Path, set: &mut UnitSet) {
+    let mut texts = Texts::new();
+    let read = read_unit(path, name, template, &mut texts);
+    if matches!(&read.0, Some(unit) if matches!(&unit.kind, Kind::Service(service) if service.accepts())) {
+        set.texts.extend(texts);
+        take(read, name, set);
+    }
 }
 
 /// One instance of a template, by its whole name, such as `web@1`. The texts of its files go to the others.

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub mod address;
+pub mod calendar;
 pub mod call_sets;
 pub mod calls;
 pub mod check;
@@ -29,6 +31,7 @@ pub mod keys;
 mod kill;
 mod kinds;
 pub mod load;
+mod log;
 mod mount;
 pub mod namespaces;
 mod network;
@@ -37,8 +40,10 @@ mod origin;
 mod read;
 mod read_isolation;
 mod read_resources;
+mod read_triggers;
 pub mod report;
 pub mod resources;
+mod restart;
 mod rlimit;
 pub mod scheduling;
 mod service_type;
@@ -50,6 +55,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
+mod triggers;
 pub mod value;
 mod view;
 
@@ -59,14 +65,17 @@ pub use enforcement::{Enforcement, Unenforceable};
 pub use filter::Seccomp;
 pub use isolation::{Isolation, KeyringMode, Landlock, Personality, Profile, ProtectSystem};
 pub use kill::{Kill, KillMode};
+pub use log::{Forward, Log, RateLimit};
 pub use mount::{InnerMount, LAYERS_MAX, Mount, Root, RootFrom, Writable};
 pub use network::Network;
 pub use origin::{Origin, Refused, TextId, Texts};
 pub use resources::{OomPolicy, Resources};
+pub use restart::{GiveUp, Restart, RestartPolicy};
 pub use rlimit::{Rlimit, RlimitResource};
 pub use scheduling::Scheduling;
 pub use service_type::{NotifyAccess, ServiceType};
 pub use streams::{Input, Output};
+pub use triggers::{Listen, PathTest, Socket, Timer, WatchedPath};
 pub use value::{Percent, Signal, Size, UnitName};
 pub use view::{ProtectHome, ProtectProc, View};
 
@@ -300,6 +309,15 @@ pub struct Service {
     pub mounts: Vec<InnerMount>,
     /// `[network] mode`.
     pub network: Network,
+    /// `[[socket]]`, in the order written.
+    #[serde(rename = "socket")]
+    pub sockets: Vec<Socket>,
+    /// `[[path]]`, likewise.
+    #[serde(rename = "path")]
+    pub paths: Vec<WatchedPath>,
+    /// `[[timer]]`, likewise.
+    #[serde(rename = "timer")]
+    pub timers: Vec<Timer>,
     /// `[log]`.
     pub log: Log,
 }
@@ -329,86 +347,6 @@ pub enum ExitMatch {
     Code(u8),
     /// Ended by this signal.
     Signal(Signal),
-}
-
-/// `[restart]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Restart {
-    /// After which ends it is started again.
-    pub policy: RestartPolicy,
-    /// The first delay; it doubles with jitter …
-    #[serde(serialize_with = "value::serialize_duration")]
-    pub delay: Duration,
-    /// … up to this.
-    #[serde(serialize_with = "value::serialize_duration")]
-    pub max_delay: Duration,
-    /// Up this long, and the delay starts again from `delay`.
-    #[serde(serialize_with = "value::serialize_duration")]
-    pub stable_after: Duration,
-    /// None: it never gives up.
-    pub give_up: Option<GiveUp>,
-    /// Ends that are never followed by a restart.
-    pub prevent_exit_status: Vec<ExitMatch>,
-    /// Ends that always are.
-    pub force_exit_status: Vec<ExitMatch>,
-}
-
-/// A restart budget: this many starts within this time, and it has failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct GiveUp {
-    /// At least 1.
-    pub starts: u32,
-    /// The sliding window.
-    #[serde(serialize_with = "value::serialize_duration")]
-    pub within: Duration,
-}
-
-/// systemd.service(5), `Restart=`, the table "Exit causes and the effect of the Restart= settings".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum RestartPolicy {
-    No,
-    OnSuccess,
-    OnFailure,
-    OnAbnormal,
-    OnWatchdog,
-    Always,
-}
-
-/// `[log]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Log {
-    /// Of all that is kept of this unit.
-    pub max_size: Size,
-    /// None: no limit.
-    pub rate_limit: Option<RateLimit>,
-    /// Where else lines go.
-    pub forward: Vec<Forward>,
-}
-
-/// At most this many lines in each stretch of time; what is dropped is counted and said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub struct RateLimit {
-    pub lines: u64,
-    #[serde(serialize_with = "value::serialize_duration")]
-    pub per: Duration,
-}
-
-/// Where lines go besides the unit's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Forward {
-    /// /dev/console.
-    Console,
-    /// /dev/kmsg.
-    Kmsg,
-    /// A datagram socket that speaks RFC 3164, such as /dev/log.
-    Syslog(PathBuf),
 }
 
 /// All units as the files say, the good and the bad.

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::address::Address;
+use super::calendar::Calendar;
 use super::node::{At, Data, Node, Wrong};
 use super::value::{self, Percent, Signal, Size, UnitName};
 use super::*;
@@ -61,6 +63,17 @@ pub fn duration(node: &Node) -> Read<Duration> {
         Data::Whole(number) => wrong(node, format!("a duration has a unit: \"{number}s\"")),
         _ => parsed(node, value::parse_duration),
     }
+}
+
+pub fn address(node: &Node) -> Read<Address> {
+    match node.data {
+        Data::Whole(port) => Address::parse(&port.to_string()).or_else(|why| wrong(node, why)),
+        _ => parsed(node, Address::parse),
+    }
+}
+
+pub fn calendar(node: &Node) -> Read<Calendar> {
+    parsed(node, Calendar::parse)
 }
 
 pub fn limit(node: &Node) -> Read<Option<Duration>> {
@@ -300,10 +313,10 @@ pub fn output(node: &Node) -> Read<Output> {
         (_, Some(("file", path))) => file(path).map(Output::File),
         (_, Some(("append", path))) => file(path).map(Output::Append),
         ("tty", _) => Ok(Output::Tty),
-        ("socket", _) => wrong(node, format!("\"{written}\" is not built yet")),
+        ("socket", _) => Ok(Output::Socket),
         _ => wrong(
             node,
-            "expected \"log\", \"null\", \"inherit\", \"tty\", \"file:/…\" or \"append:/…\"",
+            "expected \"log\", \"null\", \"inherit\", \"tty\", \"socket\", \"file:/…\" or \"append:/…\"",
         ),
     }
 }

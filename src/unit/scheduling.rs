@@ -21,7 +21,7 @@ pub struct Scheduling {
     /// The CPUs that it may run on.
     pub cpu_affinity: Option<NumberList>,
     /// Rounded to nanoseconds.
-    #[serde(serialize_with = "serialize_some")]
+    #[serde(serialize_with = "value::serialize_some_duration")]
     pub timer_slack: Option<Duration>,
     /// ioprio_set(2).
     pub io_scheduling_class: Option<IoClass>,
@@ -75,11 +75,4 @@ impl IoClass {
         ("realtime", Self::Realtime),
         ("idle", Self::Idle),
     ];
-}
-
-fn serialize_some<S: serde::Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => value::serialize_duration(value, to),
-        None => to.serialize_none(),
-    }
 }

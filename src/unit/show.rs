@@ -207,7 +207,10 @@ impl Json {
                     .flatten();
             }
             "resources" if kind.get("slice").is_some() => kind.get("slice")?.get(row.name)?,
-            "[mount]" => return of_each(kind.get("service")?.get("mount")?, row.name),
+            "[mount]" | "[socket]" | "[timer]" | "[path]" => {
+                let table = row.table.trim_matches(['[', ']']);
+                return of_each(kind.get("service")?.get(table)?, row.name);
+            }
             table => kind.get("service")?.get(table)?.get(row.name)?,
         };
         (!is_nothing(value)).then(|| match value {

@@ -85,7 +85,9 @@ impl Sources {
             self.findings.push(finding);
             return Table::new();
         }
+        let of_template = self.files.first().is_some_and(|(path, _)| path.ends_with("@.toml"));
         let instance = name.as_str().split_once('@').map(|(_, instance)| instance);
+        let instance = instance.or(of_template.then_some(""));
         let mut wrong = Vec::new();
         let tree = node::table(
             table.get_ref(),

@@ -13,6 +13,8 @@ pub enum Input {
     Null,
     /// The terminal, as the controlling one of a session of its own.
     Tty,
+    /// The unit's socket.
+    Socket,
 }
 
 /// Where an output goes.
@@ -27,6 +29,8 @@ pub enum Output {
     Inherit,
     /// The terminal.
     Tty,
+    /// The unit's socket.
+    Socket,
     /// Truncated at each start.
     File(PathBuf),
     /// Written at its end.
@@ -40,6 +44,7 @@ impl fmt::Display for Output {
             Self::Null => f.write_str("null"),
             Self::Inherit => f.write_str("inherit"),
             Self::Tty => f.write_str("tty"),
+            Self::Socket => f.write_str("socket"),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Append(path) => write!(f, "append:{}", path.display()),
         }

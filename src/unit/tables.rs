@@ -1,6 +1,6 @@
 //! The tables of a checked tree as the parts of a unit, with every default filled in.
 
-use super::decode::{find, get};
+use super::decode::{each, find, get};
 use super::device::Devices;
 use super::directories::{Directories, Preserve};
 use super::namespaces::Namespace;
@@ -62,11 +62,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         kill: kill(tree),
         ignore_sigpipe: flag("ignore-sigpipe", true),
         success_exit_status: get(tree, "service", "success-exit-status", exits).unwrap_or_default(),
-        standard_input: if word("standard-input").as_deref() == Some("tty") {
-            Input::Tty
-        } else {
-            Input::Null
-        },
+        standard_input: input(word("standard-input").as_deref()),
         standard_output: get(tree, "service", "standard-output", output).unwrap_or(Output::Log),
         standard_error: get(tree, "service", "standard-error", output).unwrap_or(Output::Inherit),
         tty_path: get(tree, "service", "tty-path", path).unwrap_or(base.tty_path),
@@ -79,6 +75,9 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         root,
         mounts: inner_mounts(tree),
         network,
+        sockets: read_triggers::sockets(tree),
+        paths: read_triggers::paths(tree),
+        timers: read_triggers::timers(tree),
         log: log(tree),
     }
 }
@@ -99,6 +98,14 @@ fn readiness(tree: &Table) -> (ServiceType, Duration, NotifyAccess) {
 fn one_of<T: Copy>(words: &[(&str, T)], word: Option<String>) -> Option<T> {
     let word = word?;
     words.iter().find(|(its, _)| *its == word).map(|(_, value)| *value)
+}
+
+fn input(word: Option<&str>) -> Input {
+    match word {
+        Some("tty") => Input::Tty,
+        Some("socket") => Input::Socket,
+        Some(_) | None => Input::Null,
+    }
 }
 
 /// One without a program stands for what an image says.
@@ -370,15 +377,7 @@ fn inner_mounts(tree: &Table) -> Vec<InnerMount> {
             options: of("options").and_then(|node| texts(node).ok()).unwrap_or_default(),
         }
     };
-    let items = match tree.get("mount").map(|(_, node)| &node.data) {
-        Some(Data::List(items)) => items.as_slice(),
-        Some(_) | None => &[],
-    };
-    let tables = items.iter().filter_map(|item| match &item.data {
-        Data::Table(entries) => Some(entries),
-        Data::Text(_) | Data::Whole(_) | Data::Bool(_) | Data::List(_) | Data::Other => None,
-    });
-    tables.map(one).collect()
+    each(tree, "mount").map(one).collect()
 }
 
 pub fn mount(tree: &Table) -> Mount {

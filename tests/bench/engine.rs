@@ -200,6 +200,9 @@ impl World {
             Action::Release { run, .. } => self.queue.push_back(Event::Released { run }),
             Action::FindMain { .. }
             | Action::Update { .. }
+            | Action::Arm { .. }
+            | Action::Disarm { .. }
+            | Action::Watch { .. }
             | Action::Answer { .. }
             | Action::Report { .. }
             | Action::AllStopped => {}

@@ -185,9 +185,7 @@ fn no_descriptor_leaks_in() {
 fn what_is_not_built_is_refused_by_name() {
     let table = [
         ("health", "[health]\ntcp = \"127.0.0.1:1\"\n"),
-        ("socket", "[[socket]]\nlisten-stream = \"/run/x\"\n"),
-        ("timer", "[[timer]]\nevery = \"15m\"\n"),
-        ("watchdog", "watchdog = \"5s\"\n"),
+        ("publish", "[network]\npublish = [\"80:80/tcp\"]\n"),
     ];
     let plan = table.iter().fold(Plan::new(), |plan, (name, text)| {
         plan.unit(name, &format!("{SLEEPER}{text}"))

@@ -12,7 +12,6 @@ use svc::unit::{KillMode, Kind, Service, Signal, Unit};
 
 use crate::judge::{Judge, Verdict, Violation};
 use crate::scenario::{Random, Scenario, Step, place_of};
-
 mod processes;
 
 /// A fault put between the engine and the world, to see that the judge sees it.
@@ -441,6 +440,7 @@ impl<'a> World<'a> {
                 }
             }
             Action::Update { .. } | Action::FindMain { .. } => {}
+            Action::Arm { .. } | Action::Disarm { .. } | Action::Watch { .. } => {}
             Action::Answer { job, .. } => {
                 if !self.strikes(Fault::AnswerLost) {
                     self.judge.on_answer(job)?;

@@ -55,6 +55,7 @@ pub fn page() -> String {
     ] {
         page.item(signals, text);
     }
+    triggers(&mut page);
     environment(&mut page);
     page.heading("FILES");
     for (path, text) in [
@@ -75,6 +76,10 @@ pub fn page() -> String {
         (
             "/var/lib/svc/history, history.old",
             "What happened to units, a move in each line: `svc history` tells it. Of 1 MiB each.",
+        ),
+        (
+            "/var/lib/svc/timers/NAME",
+            "When a unit with a persistent timer was run by it last, or began to wait.",
         ),
         (
             "/var/log/svc/UNIT/",
@@ -146,6 +151,31 @@ fn settings(page: &mut Page) {
     }
 }
 
+fn triggers(page: &mut Page) {
+    page.heading("TRIGGERS");
+    page.paragraph(
+        "A unit with a `[[timer]]`, a `[[path]]` or a `[[socket]]` that is lazy does not run because it is wanted: its state is \
+         `waiting`, and a run begins when the time, the file or the connection comes. Then it waits again, also after a run \
+         that failed. `svc start` by hand runs it at once, `svc stop` ends the run and the waiting. What it requires or wants \
+         is started for its runs, not for its waiting; a unit that requires it has it once it waits. A time or a change that \
+         comes while it runs is left out; a path that is there and a connection that nobody has accepted begin the next run.",
+    );
+    page.paragraph(
+        "Sockets are opened on the machine's own network when the unit is first wanted, and stay open until it is stopped: over \
+         its restarts, over `svc reexec`, and over a crash of svcd. Where svcd is killed outright, a service that runs keeps \
+         its sockets, and the next svcd has them from it; those of a unit that waits are opened anew.",
+    );
+    page.paragraph(
+        "More than 200 triggers within 2s, or 20 connections that begin a run, are a failure of the unit, which waits no more: \
+         TriggerLimitBurst= and TriggerLimitIntervalSec= of systemd.socket(5) and systemd.path(5).",
+    );
+    page.paragraph(
+        "`svc list --timers` tells when each timer comes next and when it came last, `svc list --sockets --paths` what is open and \
+         watched, `svc why` which trigger began a run. A clock that is set, and the end of a suspend, are noticed; times of the \
+         wall clock are looked at again then, and each comes at most once for all that was leapt over.",
+    );
+}
+
 fn environment(page: &mut Page) {
     page.heading("ENVIRONMENT OF SERVICES");
     page.paragraph("A service inherits nothing of svcd's environment. Beside what its unit sets, its commands get:");
@@ -156,6 +186,11 @@ fn environment(page: &mut Page) {
             "Of the user that it runs as, from the passwd file of its root.",
         ),
         ("INVOCATION_ID", "A number of this run's own, in 32 hexadecimal digits."),
+        (
+            "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
+            "For the main process of a unit with sockets: how many there are, from descriptor 3 on, and their names; \
+             sd_listen_fds(3).",
+        ),
         (
             "MAINPID",
             "The number of the main process, for exec-start-post, exec-reload and exec-stop.",

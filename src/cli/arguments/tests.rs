@@ -48,8 +48,6 @@ fn every_verb_of_the_contract_is_there() {
         ),
         ("status", "Status { units: [] }"),
         ("status web", r#"Status { units: ["web"] }"#),
-        ("list --all", "List { all: true, failed: false }"),
-        ("list --failed", "List { all: false, failed: true }"),
         ("show web", r#"Show { unit: "web" }"#),
         ("cat web", r#"Cat { unit: "web" }"#),
         ("deps web --reverse", r#"Deps { reverse: true, unit: "web" }"#),
@@ -191,4 +189,25 @@ fn the_help_of_a_verb_begins_with_its_line() {
     let listed = abouts(&command);
     command.build();
     assert_eq!(abouts(&command), listed);
+}
+
+#[test]
+fn list_is_of_units_or_of_triggers() {
+    for (line, expected) in [
+        (
+            "list --all",
+            "List(List { all: true, failed: false, timers: false, sockets: false, paths: false })",
+        ),
+        (
+            "list --failed",
+            "List(List { all: false, failed: true, timers: false, sockets: false, paths: false })",
+        ),
+        (
+            "list --timers --sockets",
+            "List(List { all: false, failed: false, timers: true, sockets: true, paths: false })",
+        ),
+    ] {
+        assert_eq!(format!("{:?}", parse(line).unwrap().verb), expected);
+    }
+    assert!(parse("list --paths --all").is_err());
 }

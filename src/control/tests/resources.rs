@@ -4,11 +4,12 @@ use super::*;
 use crate::control::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Pressure, Stall, UnitStats};
 
 /// As in the tests above.
-pub fn samples() -> [(&'static str, Value); 11] {
+pub fn samples() -> [(&'static str, Value); 12] {
     fn of<T: Serialize>(value: T) -> Value {
         serde_json::to_value(value).unwrap()
     }
     [
+        ("Trigger", of(Trigger::default())),
         ("Root", of(crate::control::root::Root::default())),
         ("Usage", of(crate::control::stats::Usage::default())),
         ("UnitStats", of(UnitStats::default())),

@@ -8,6 +8,7 @@ use crate::engine::history::Entry;
 use crate::engine::said::{ReloadStage, Said};
 use crate::engine::slot::{Ending, State, StopPhase};
 use crate::engine::timing::Timing;
+use crate::engine::triggers::Set;
 use crate::engine::view::RunResult;
 
 /// A struct by its fields, an enum by its variants: a bare one is its name, one with fields is `{"Name":{…}}`.
@@ -57,7 +58,7 @@ macro_rules! saved {
 pub(crate) use saved;
 
 saved!(enum State {
-    Inactive, Failed, Skipped, Waiting, Blocked, Checking,
+    Inactive, Failed, Skipped, Waiting, Blocked, Checking, Arming { give_up }, Armed,
     Starting { role, main_alive, give_up },
     Running { main_alive, since, until, reload, watchdog },
     Stopping { phase, ending, main_alive, give_up },
@@ -121,6 +122,9 @@ saved!(enum Cause {
     Unit(unit, because),
     Policy,
     Deploy(why),
+    Timer(what),
+    Path(what),
+    Connection(what),
 });
 saved!(
     enum Because {
@@ -157,6 +161,13 @@ saved!(
         Refused(why),
         Unenforceable(why),
         Superseded(why),
+    }
+);
+saved!(
+    enum Set {
+        No,
+        Stale,
+        Yes,
     }
 );
 saved!(struct Entry { at, unit, what });

@@ -61,6 +61,7 @@ impl Engine {
                 self.end_reload(unit, &Outcome::Failed("timeout reload".into()));
             }
             State::Stopping { phase, ending, .. } => self.on_stop_deadline(unit, phase, ending),
+            State::Arming { .. } => self.fail_to_arm(unit, RunResult::Timeout("start"), false, false),
             State::Running { .. }
             | State::Inactive
             | State::Failed
@@ -69,6 +70,7 @@ impl Engine {
             | State::Blocked
             | State::Checking
             | State::Stuck { .. }
+            | State::Armed
             | State::Releasing { .. } => {}
         }
     }

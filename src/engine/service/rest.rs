@@ -15,7 +15,7 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// The policy, or a shortage, starts it again after this.
-    pub(super) fn comes_back(&self, unit: UnitId, ending: &Ending) -> bool {
+    pub(in crate::engine) fn comes_back(&self, unit: UnitId, ending: &Ending) -> bool {
         let Some(service) = self
             .slot(unit)
             .and_then(|slot| slot.unit.as_deref().and_then(service_of))
@@ -34,6 +34,7 @@ impl Engine {
         match slot.state.clone() {
             State::Releasing { ending } => {
                 if self.comes_back(run.unit, &ending) {
+                    self.demand_retry(run.unit);
                     self.back_off(run.unit, &ending);
                 } else {
                     self.rest(run.unit, ending);
@@ -49,6 +50,8 @@ impl Engine {
             | State::Running { .. }
             | State::Stopping { .. }
             | State::Stuck { .. }
+            | State::Arming { .. }
+            | State::Armed
             | State::Backoff { .. } => {}
         }
     }
@@ -82,7 +85,7 @@ impl Engine {
         );
     }
 
-    fn back_off(&mut self, unit: UnitId, ending: &Ending) {
+    pub(in crate::engine) fn back_off(&mut self, unit: UnitId, ending: &Ending) {
         let now = self.now.mono;
         let Some(slot) = self.slot_mut(unit) else { return };
         let Some(definition) = slot.unit.clone() else { return };
@@ -138,7 +141,7 @@ impl Engine {
     }
 
     /// The run is over, and no policy brings it back. What was kept for the next run goes first.
-    pub(super) fn rest(&mut self, unit: UnitId, mut ending: Ending) {
+    pub(in crate::engine) fn rest(&mut self, unit: UnitId, mut ending: Ending) {
         let Some(slot) = self.slot_mut(unit) else { return };
         if slot.kept {
             return self.release_kept(unit, ending);
@@ -151,7 +154,9 @@ impl Engine {
         }
         let failed = (ending.result != RunResult::Success || ending.refused) && !ending.in_backoff;
         let comes_back = ending.requested && slot.wish.is_some();
-        if !comes_back {
+        let waits = self.waits_again(unit, &ending);
+        let Some(slot) = self.slot_mut(unit) else { return };
+        if !comes_back && !waits {
             slot.wish = None;
         }
         let gone = slot.unit.is_none();
@@ -169,13 +174,16 @@ impl Engine {
                 },
             );
         }
-        let state = match (comes_back, ending.skipped, failed && !gone) {
+        let state = match (comes_back || waits, ending.skipped, failed && !gone) {
             (true, _, _) => State::Waiting,
             (false, true, _) => State::Skipped,
             (false, false, true) => State::Failed,
             (false, false, false) => State::Inactive,
         };
         let why: Box<str> = reason.clone().unwrap_or_else(|| "ended".into());
+        if !comes_back && !waits {
+            self.disarm(unit);
+        }
         self.set_state(unit, state, reason);
         self.answer_at_rest(unit, &ending, failed, comes_back, why);
         // What did not begin is followed by nothing: two units that follow one another would go on for ever.

@@ -32,6 +32,10 @@ pub enum Kind {
     /// A whole number in this range.
     Whole(i64, i64),
     Duration,
+    /// Times of the wall clock.
+    Calendar,
+    /// Where a socket is.
+    Address,
     /// A duration, or `infinity`.
     Limit,
     Size,
@@ -103,6 +107,8 @@ impl Kind {
             Self::Whole(min, i64::MAX) => return format!("a whole number from {min}"),
             Self::Whole(min, max) => return format!("a whole number from {min} to {max}"),
             Self::Duration => "a duration",
+            Self::Calendar => "a calendar expression",
+            Self::Address => "a port, an address with a port, or the path of a Unix socket",
             Self::Limit => "a duration, or \"infinity\"",
             Self::Size => "a size",
             Self::Percent => "a percentage",

@@ -86,7 +86,7 @@ pub static SERVICE: &[Key] = &[
         "SIGPIPE is ignored when the commands begin."),
     key("service", "success-exit-status", Exits, Yes, Live,
         "Exit codes and signals that count as success, besides 0, SIGHUP, SIGINT, SIGTERM and SIGPIPE."),
-    key("service", "standard-input", Word(&["null", "tty", "socket", "data"]), Only(&["null", "tty"]), Restart,
+    key("service", "standard-input", Word(&["null", "tty", "socket", "data"]), Only(&["null", "tty", "socket"]), Restart,
         "Where standard input comes from: /dev/null, the terminal of tty-path, the connection, or data that the unit \
          holds. With tty the main command and those before it are a session of their own on the terminal, whoever had \
          it open before is hung up, and $TERM is set."),

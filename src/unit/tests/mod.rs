@@ -1,5 +1,6 @@
 //! Real files in directories of their own, through [`load`]: what is read, what is refused, and in which words.
 
+mod calendar;
 mod exposure;
 mod files;
 mod findings;

@@ -249,6 +249,13 @@ pub(crate) fn serialize_limit<S: Serializer>(value: &Option<Duration>, to: S) ->
     }
 }
 
+pub(crate) fn serialize_some_duration<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serialize_duration(value, to),
+        None => to.serialize_none(),
+    }
+}
+
 pub(crate) fn serialize_mode<S: Serializer>(value: &u32, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&format!("{value:04o}"))
 }

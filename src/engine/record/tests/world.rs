@@ -10,7 +10,9 @@ use crate::engine::event::{Cause, End, Event, ExitStatus, Mono, Now, Oom, Role, 
 use crate::engine::event::{Found, Notification, Unmet, Verb, Wall, Watchdog};
 use crate::engine::record::Record;
 use crate::engine::{Action, Engine, JobId, UnitId};
-use crate::unit::{Command, GiveUp, Kind, Link, LinkKind, Need, Place, Service, ServiceType, Signal, Unit, UnitName};
+use crate::unit::{
+    Command, GiveUp, Kind, Link, LinkKind, Need, Place, Service, ServiceType, Signal, Timer, Unit, UnitName,
+};
 
 /// What happens next, drawn at random; numbers choose among what can happen.
 #[derive(Clone, Debug)]
@@ -81,6 +83,7 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
             service.r#type = ServiceType::Oneshot;
             service.exec_start = many(service);
             service.remain_after_exit = version.is_multiple_of(2);
+            service.timers = timers(version.is_multiple_of(3));
         }),
         make(4, vec![link(3, LinkKind::Requires(Need::Succeeded))], &|service| {
             service.exec_reload = many(service);
@@ -93,6 +96,7 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
                 service.kill.mode = crate::unit::KillMode::Process;
                 service.r#type = ServiceType::NotifyReload;
                 service.watchdog = Duration::from_secs(30);
+                service.timers = timers(version < 128);
             },
         ),
         make(
@@ -106,6 +110,17 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
     ];
     all.truncate(7 - usize::from(version % 5 == 4));
     all
+}
+
+fn timers(any: bool) -> Vec<Timer> {
+    let timer = Timer {
+        on_calendar: None,
+        every: Some(Duration::from_secs(60)),
+        on_boot: None,
+        persistent: false,
+        randomized_delay: Duration::ZERO,
+    };
+    any.then_some(timer).into_iter().collect()
 }
 
 /// An engine, the world that it believes in, and all definitions there ever were.
@@ -216,6 +231,19 @@ fn status(how: u8) -> ExitStatus {
     }
 }
 
+fn failure(how: u8) -> SpawnFailure {
+    SpawnFailure {
+        step: "exec".into(),
+        errno: 2,
+        detail: "ünlucky\u{1}".into(),
+        kind: [
+            SpawnFailureKind::Step,
+            SpawnFailureKind::Transient,
+            SpawnFailureKind::Unenforceable,
+        ][usize::from(how / 8) % 3],
+    }
+}
+
 fn answer(action: &Action, how: u8) -> Option<Event> {
     let status = status(how);
     match action.clone() {
@@ -237,16 +265,7 @@ fn answer(action: &Action, how: u8) -> Option<Event> {
         Action::Spawn { run, role } if how % 8 == 7 => Some(Event::SpawnFailed {
             run,
             role,
-            failure: SpawnFailure {
-                step: "exec".into(),
-                errno: 2,
-                detail: "ünlucky\u{1}".into(),
-                kind: [
-                    SpawnFailureKind::Step,
-                    SpawnFailureKind::Transient,
-                    SpawnFailureKind::Unenforceable,
-                ][usize::from(how / 8) % 3],
-            },
+            failure: failure(how),
         }),
         Action::Spawn { run, role } if how % 8 == 6 => Some(Event::Exited { run, role, status }),
         Action::Spawn { run, .. } if how % 8 == 5 => Some(Event::Told {
@@ -268,6 +287,15 @@ fn answer(action: &Action, how: u8) -> Option<Event> {
             role: Role::Main(0),
             status,
         }),
+        Action::Arm { unit } => Some(Event::Armed {
+            unit,
+            failure: (how % 8 == 7).then(|| failure(how)),
+        }),
+        Action::Watch { unit, on: true } => Some(Event::Triggered {
+            unit,
+            by: Cause::Timer("every 1m".into()),
+        }),
+        Action::Disarm { .. } | Action::Watch { .. } => None,
         Action::Update { .. } | Action::Answer { .. } | Action::Report { .. } | Action::AllStopped => None,
     }
 }
