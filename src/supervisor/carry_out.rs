@@ -57,6 +57,10 @@ impl Supervisor {
 
     fn signal_everyone(&mut self, unit: UnitId, which: Signal) {
         let Some(life) = self.lives.get_mut(&unit) else { return };
+        // Between two tries the group stays for the next one: killed with nobody in it, it would be that one's end too.
+        if life.holder.is_none() && life.members().is_empty() {
+            return;
+        }
         life.killing = which == Signal::KILL;
         life.killed |= life.killing;
         let told = match &life.group {

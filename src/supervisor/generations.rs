@@ -35,8 +35,6 @@ pub struct Generations {
     images: BTreeMap<String, Digest>,
     /// How often units have failed since the one in force began, of those that were up before.
     failures: BTreeMap<UnitName, u32>,
-    /// What is in force was changed and written to disk, by this one: the next read makes a generation of it.
-    changed_by: Option<Cause>,
 }
 
 impl Generations {
@@ -54,7 +52,6 @@ impl Generations {
             state,
             images: BTreeMap::new(),
             failures: BTreeMap::new(),
-            changed_by: None,
         };
         if generations.state.instead_of_disk.is_some()
             && let Ok(generation) = generations.store.read(generations.state.number)
@@ -62,11 +59,6 @@ impl Generations {
             generations.take_images(&generation);
         }
         generations
-    }
-
-    /// `svc set --persist` has changed what is in force and what is on disk alike.
-    pub fn changed_by(&mut self, by: Cause) {
-        self.changed_by = Some(by);
     }
 
     /// Something else than the disk is in force.
@@ -99,14 +91,27 @@ impl Supervisor {
         let state = &self.generations.state;
         let is_new = state.disk != self.files.disk || self.generations.is_instead_of_disk();
         if is_new {
-            let changed_by = self.generations.changed_by.take();
-            if changed_by.is_some() || !self.engine.changes(&units).is_empty() {
-                self.begin_generation(&units, changed_by.as_ref().unwrap_or(&by));
-            } else {
+            if self.engine.changes(&units).is_empty() {
                 self.disk_is_in_force();
+            } else {
+                self.begin_generation(&units, &by);
             }
         }
         self.queue.push_back(Event::Units { units, by, job });
+    }
+
+    /// `svc set --persist` has changed what is in force, and the disk alike: a generation of its own.
+    pub(super) fn keep_what_was_set(&mut self, by: &Cause) {
+        let instead_of_disk = self.generations.state.instead_of_disk.clone();
+        if instead_of_disk.is_some() {
+            // It is no edit that puts the disk in force again.
+            drop(self.units_on_disk());
+        }
+        self.begin_generation(&self.units_in_force(), by);
+        if instead_of_disk.is_some() {
+            self.generations.state.instead_of_disk = instead_of_disk;
+            self.generations.write_state();
+        }
     }
 
     /// What is put in force when svcd has nothing to go on from: what was in force when it ended, unless the disk says
@@ -205,6 +210,7 @@ impl Supervisor {
             self.generations.images.clear();
         }
         self.generations.write_state();
+        self.keep_images();
         self.queue.push_back(Event::Units { units, by, job });
         Ok(())
     }
@@ -250,7 +256,6 @@ impl Supervisor {
         state.probation = probation;
         self.generations.failures.clear();
         self.generations.store.prune(&mut self.generations.state);
-        self.keep_images();
         self.disk_is_in_force();
     }
 
@@ -260,6 +265,7 @@ impl Supervisor {
         state.disk = self.files.disk.clone();
         state.instead_of_disk = None;
         self.generations.write_state();
+        self.keep_images();
     }
 
     fn digest_of_image(&self, unit: &Unit) -> Option<Digest> {
@@ -267,14 +273,17 @@ impl Supervisor {
         image::root::digest_of(&store, unit).ok().flatten()
     }
 
-    /// `svc image gc` leaves what a rollback may need.
+    /// `svc image gc` leaves what the last good generation before this one had, and this one where it is not the disk's.
+    /// Older ones would fill the disk: put in force again, they have what their images' names lead to by then.
     fn keep_images(&self) {
-        let store = self.config.state_dir.join(image::STORE);
-        let kept = self.generations.store.numbers();
+        let state = &self.generations.state;
+        let fall_back = state.last_good_before(state.number);
+        let in_force = state.instead_of_disk.is_some().then_some(state.number);
+        let kept = fall_back.into_iter().chain(in_force);
         let images = kept
-            .iter()
-            .filter_map(|number| self.generations.store.read(*number).ok())
+            .filter_map(|number| self.generations.store.read(number).ok())
             .flat_map(|generation| generation.images.into_values());
+        let store = self.config.state_dir.join(image::STORE);
         if let Err(error) = image::pins::keep(&store, images) {
             tracing::warn!("images of generations are not kept from `svc image gc`: {error}");
         }

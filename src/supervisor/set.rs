@@ -92,10 +92,13 @@ impl Supervisor {
             return Err(Failure::Failed(told(&why, None)));
         }
         let by = peer.cause();
+        let texts = files.iter().map(|(_, text)| (TextId::of(text), text.clone()));
+        self.keep.take_texts(texts.collect());
+        self.take_changed(new, &findings, by.clone());
         if persist {
-            self.generations.changed_by(by.clone());
+            self.settle();
+            self.keep_what_was_set(&by);
         }
-        self.take_changed(new, &findings, by);
         Ok((id, joinings))
     }
 

@@ -53,6 +53,21 @@ fn exit_statuses_are_those_of_the_contract() {
 }
 
 #[test]
+fn a_kill_between_two_tries_hurts_no_later_one() {
+    let plan = Plan::new();
+    let file = plan.dir().join("go");
+    let script = format!("[ -e {} ] || exit 1; exec sleep 1000000", file.display());
+    let restart = "[restart]\ndelay = \"1s\"\nmax-delay = \"1s\"\n";
+    let svcd = plan.unit("web", &shell(&script, restart)).start();
+    svcd.svc(&["start", "--no-wait", "web"]);
+    svcd.reaches("web", "backoff");
+    svcd.ok(&["kill", "-s", "KILL", "web"]);
+    std::fs::write(&file, "").unwrap();
+    let status = svcd.reaches("web", "running");
+    assert!(status["errno"].is_null(), "{status:#}");
+}
+
+#[test]
 fn nobody_answers() {
     let done = svc_at("/nowhere/control.sock".as_ref(), &["status"]);
     assert_eq!(done.code, 5, "{}", done.err);

@@ -145,9 +145,12 @@ fn an_apply_is_a_generation_and_what_waits_for_one_is_none() {
     assert_eq!(generations(&svcd)[1]["by"]["kind"], "operator");
     assert_eq!(svcd.json(&["apply"])["generation"], 2, "nothing was to be done");
     svcd.ok(&["set", "--persist", "web", "memory-max=64M"]);
-    svcd.ok(&["apply"]);
     assert_eq!(in_force(&svcd), 3);
     assert!(svcd.ok(&["diff", "2", "3"]).contains("memory-max"));
+    svcd.ok(&["reexec"]);
+    svcd.ok(&["apply"]);
+    assert_eq!(in_force(&svcd), 3);
+    assert!(svcd.ok(&["show", "web"]).contains("memory-max"));
 }
 
 #[test]

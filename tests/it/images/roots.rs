@@ -10,6 +10,7 @@ use super::layout::{Tar, write_with};
 use super::{Images, can_run, text};
 use crate::built::binary;
 use crate::harness::{Plan, Svcd, shell};
+use crate::machine::eventually;
 use crate::view::{look, said};
 
 /// A layer with a shell in it, and what else is given.
@@ -154,6 +155,52 @@ fn a_name_that_leads_elsewhere_counts_from_the_next_start_on() {
     assert_eq!(running(&svcd), "version 2\n");
     svc_image(&dir, &["gc"]);
     assert_eq!(layers(), 1);
+}
+
+/// A generation is put in force again with the image that it had, and gc leaves that of the one before.
+#[test]
+fn a_rollback_brings_the_image_back() {
+    if !can_run("a_rollback_brings_the_image_back", &["busybox"]) {
+        return;
+    }
+    let (plan, images) = (Plan::new(), Images::new());
+    let dir = plan.dir().to_owned();
+    fs::write(dir.join("svcd.toml"), "[deploy]\nprobation = \"1s\"\n").unwrap();
+    let config = json!({ "Cmd": ["/bin/sh", "-c", look("cat /srv/version")] });
+    let version = |number: &str| layer(Tar::default().file("srv/version", &format!("version {number}\n")));
+    load(&dir, &images, "web", &version("1"), &config);
+    let unit = format!("[service]\n{}", root("web", ""));
+    let settings = dir.join("svcd.toml").display().to_string();
+    let svcd = plan
+        .unit("web", &unit)
+        .argument("--settings")
+        .argument(settings)
+        .start();
+    assert_eq!(said(&svcd, "web"), ["version 1"]);
+    let is = |number: u64, state: &str| {
+        let all = svcd.json(&["generations"]);
+        all.as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["number"] == number && one["state"] == state)
+    };
+    eventually("it has shown that it is good", || is(1, "good"));
+    load(&dir, &images, "web", &version("2"), &config);
+    svcd.write("web", &unit.replace("[service]", "[service]\nnice = 2"));
+    svcd.line("web", "version 2");
+    let differs = svcd.ok(&["diff", "1", "2"]);
+    assert!(differs.contains("    image: sha256:"), "{differs}");
+    svc_image(&dir, &["gc"]);
+    svcd.ok(&["rollback"]);
+    let running = || {
+        let pid = svcd.status("web")["main-pid"]["host"].as_u64()?;
+        fs::read_to_string(format!("/proc/{pid}/root/srv/version")).ok()
+    };
+    eventually("it runs in the image that it had", || {
+        running().as_deref() == Some("version 1\n")
+    });
+    svcd.ok(&["restart", "web"]);
+    eventually("and starts in it", || running().as_deref() == Some("version 1\n"));
 }
 
 /// Any number of units share one copy of a layer.
