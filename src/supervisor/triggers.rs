@@ -53,6 +53,8 @@ pub struct Triggers {
     /// Connections whose instance is about to start.
     connections: BTreeMap<UnitId, OwnedFd>,
     last_connection: u64,
+    /// Connections are taken again from then on.
+    resume: Option<Mono>,
     clock: Option<(WallClock, Token)>,
     /// Children that write a stamp, by number.
     writers: BTreeMap<u64, (Child, Token)>,
@@ -80,9 +82,10 @@ impl Triggers {
         units.into_iter().map(kept).collect()
     }
 
-    /// When the first of the timers comes that count no wall clock.
+    /// When the first of the timers comes that count no wall clock, or connections are taken again.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.timers.values().filter_map(Timers::next_mono).min()
+        let timers = self.timers.values().filter_map(Timers::next_mono);
+        timers.chain(self.resume).min()
     }
 
     fn next_wall(&self) -> Option<Wall> {
@@ -264,6 +267,7 @@ impl Supervisor {
 
     /// Tells the engine of those that have come.
     pub(super) fn timers_due(&mut self) {
+        self.resume_accepting();
         let (now, since) = (clock::now(), self.since.mono);
         let mut due = Vec::new();
         for (unit, timers) in &mut self.triggers.timers {

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
 use crate::engine::UnitId;
@@ -16,20 +17,24 @@ const CONNECTIONS_MAX: usize = 64;
 const CONNECTIONS_A_TURN: usize = 16;
 
 impl Supervisor {
-    /// Takes connections that came to a socket of a unit. `what` is that socket, for people.
-    pub(super) fn accept(&mut self, unit: UnitId, listener: &OwnedFd, what: &str) {
+    /// Takes connections that came to a socket of a unit. `what` is that socket, for people. False: the machine is short of
+    /// something, so that nobody can be taken for now.
+    pub(super) fn accept(&mut self, unit: UnitId, listener: &OwnedFd, what: &str) -> bool {
         let Some(name) = self.engine.unit(unit).map(|unit| unit.name.clone()) else {
-            return;
+            return true;
         };
         for _ in 0..CONNECTIONS_A_TURN {
-            // Nobody is there any more, or there is no room: whoever still waits is told of again.
-            let Ok(connection) = accept_with(listener.as_fd(), SocketFlags::CLOEXEC) else {
-                return;
+            let connection = match accept_with(listener.as_fd(), SocketFlags::CLOEXEC) {
+                Ok(connection) => connection,
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => return false,
+                // Nobody waits any more.
+                Err(_) => return true,
             };
             if let Err(why) = self.serve_connection(&name, connection, what) {
                 tracing::warn!("{name}: a connection is closed: {why}");
             }
         }
+        true
     }
 
     fn serve_connection(&mut self, listener: &UnitName, connection: OwnedFd, what: &str) -> Result<(), String> {

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
-use crate::engine::event::{Cause, Event, Role, SpawnFailure};
+use crate::engine::event::{Cause, Event, Mono, Role, SpawnFailure};
 use crate::engine::record::saved;
 use crate::engine::{Armed, UnitId};
 use crate::sandbox::{self, Opened, Opening};
 use crate::supervisor::Supervisor;
+use crate::supervisor::clock;
 use crate::supervisor::former::Former;
 use crate::supervisor::keep::SOCKETS;
 use crate::supervisor::kept::Descriptor;
@@ -22,6 +24,9 @@ use crate::supervisor::poll::{Poll, Source, Token, Who};
 use crate::supervisor::processes;
 use crate::supervisor::spawn::{from_io, kind_of};
 use crate::unit::{Kind, Socket};
+
+/// How long nobody is listened to where the machine is short of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The sockets of one unit, in any order.
 #[derive(Debug, Default)]
@@ -224,8 +229,36 @@ impl Supervisor {
         if !open.socket.accept {
             let by = Cause::Connection(what.into());
             self.queue.push_back(Event::Triggered { unit, by });
-        } else if let Ok(listener) = open.fd.try_clone() {
-            self.accept(unit, &listener, &what);
+            return;
+        }
+        let taken = match open.fd.try_clone() {
+            Ok(listener) => self.accept(unit, &listener, &what),
+            Err(_) => false,
+        };
+        if !taken {
+            self.pause_accepting(unit);
+        }
+    }
+
+    /// Nobody is listened to for a while: a connection that cannot be taken would be told of at once again.
+    fn pause_accepting(&mut self, unit: UnitId) {
+        if let Some(sockets) = self.triggers.sockets.get_mut(&unit) {
+            for open in &mut sockets.open {
+                open.token
+                    .take()
+                    .into_iter()
+                    .for_each(|token| self.poll.remove(&open.fd, token));
+            }
+        }
+        self.triggers.resume = Some(Mono(clock::mono().0 + ACCEPT_PAUSE));
+    }
+
+    /// The pause is over.
+    pub(super) fn resume_accepting(&mut self) {
+        if self.triggers.resume.take_if(|at| *at <= clock::mono()).is_some() {
+            for (unit, sockets) in &mut self.triggers.sockets {
+                sockets.poll(*unit, &mut self.poll);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod files;
 mod findings;
 mod graph;
 mod rows;
+mod triggers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
