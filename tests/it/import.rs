@@ -130,7 +130,7 @@ fn what_is_imported_is_what_was_written() {
         [restart]\npolicy = \"on-failure\"\ndelay = \"2s\"\nmax-delay = \"2s\"\ngive-up = { starts = 5, within = \"10s\" }\n\n\
         [resources]\nmemory-max = \"64M\"\n\n\
         [isolation]\nprofile = \"none\"\nmount = true\nprotect-system = \"strict\"\n\n\
-        [[socket]]\nlisten-stream = \"[::]:80\"\nmode = \"0660\"\n\n\
+        [[socket]]\nlisten-stream = \"80\"\n\n\
         [[timer]]\non-calendar = \"daily\"\npersistent = true\n\n";
     assert_eq!(done.out, expected);
     for line in ["[Service] Type", "changed", "no counterpart", "kept, "] {

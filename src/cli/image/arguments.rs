@@ -82,7 +82,7 @@ pub struct Gc {
     /// Only say what would go
     #[arg(long)]
     pub plan: bool,
-    /// What all images may take on the disk, such as 10G; those that units run, ran last or ran well before stay
+    /// What all images may take on the disk, such as 10G; those that units run, ran last or ran well before, and those of generations, stay
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub budget: Option<Size>,
     /// An image that stays too, by name or id; repeatable

@@ -65,7 +65,7 @@ pub fn collect(session: &mut Session<'_>, store: &Store, order: &Gc) -> Result<(
             "image gc",
             format_args!("what is left is {} more than the budget", bytes(over)),
         )
-        .hint("it is what units run, ran last or ran well before, and what --keep names")),
+        .hint("it is what units run, ran last or ran well before, what generations have, and what --keep names")),
     }
 }
 

@@ -21,9 +21,9 @@ pub const SOCKET: &[(&str, Rule)] = &[
     ("ListenNetlink", Never("[[socket]] has streams, datagrams, packets and FIFOs")),
     ("ListenMessageQueue", Never("[[socket]] has streams, datagrams, packets and FIFOs")),
     ("Accept", By(accept)),
-    ("SocketUser", By(|draft, value| each(draft, "user", values::account(value)))),
-    ("SocketGroup", By(|draft, value| each(draft, "group", values::account(value)))),
-    ("SocketMode", By(|draft, value| each(draft, "mode", value.into()))),
+    ("SocketUser", By(|draft, value| each_path(draft, "user", values::account(value)))),
+    ("SocketGroup", By(|draft, value| each_path(draft, "group", values::account(value)))),
+    ("SocketMode", By(|draft, value| each_path(draft, "mode", value.into()))),
     ("Backlog", By(|draft, value| match value.parse::<u32>() {
         Ok(count) => each(draft, "backlog", count.into()),
         Err(_) => Fate::Lost("it is no number".to_owned()),
@@ -58,16 +58,13 @@ pub const TIMER: &[(&str, Rule)] = &[
     ("OnActiveSec", By(|draft, value| timer(draft, "on-boot", values::duration(value), Some("on-boot: after svcd's start")))),
     ("OnUnitActiveSec", By(|draft, value| timer(draft, "every", values::duration(value), None))),
     ("OnUnitInactiveSec", By(|draft, value| timer(draft, "every", values::duration(value), Some("every: after the last start, not its end")))),
-    ("Persistent", By(|draft, value| match values::boolean(value) {
-        Ok(value) => every_timer(draft, "persistent", value.into()),
-        Err(why) => Fate::Lost(why),
-    })),
+    ("Persistent", By(persistent)),
     ("RandomizedDelaySec", By(|draft, value| match values::duration(value) {
         Ok(value) => every_timer(draft, "randomized-delay", value),
         Err(why) => Fate::Lost(why),
     })),
     ("AccuracySec", Needless("a timer is exact; randomized-delay spreads")),
-    ("FixedRandomDelay", Never("each run is delayed by another random time")),
+    ("FixedRandomDelay", Needless("the random delay stays the same until the next boot")),
     ("OnClockChange", Never("a timer has no such start")),
     ("OnTimezoneChange", Never("a timer has no such start")),
     ("WakeSystem", Never("svcd wakes no machine")),
@@ -100,19 +97,13 @@ pub const MOUNT: &[(&str, Rule)] = &[
     ("ForceUnmount", Never("a mount that is busy stays")),
 ];
 
-/// A port alone is that of every address.
+/// A port alone is that of every address, here too.
 fn listen(draft: &mut Draft, key: &'static str, value: &str) -> Fate {
-    let is_port = value.parse::<u16>().is_ok();
-    let address = if is_port {
-        format!("[::]:{value}")
-    } else {
-        value.to_owned()
-    };
-    draft.add("[socket]", Map::from_iter([(key.to_owned(), address.clone().into())]));
-    match is_port {
-        true => Fate::Changed(format!("{address}: an address stands before the port")),
-        false => Fate::Kept,
+    if value.starts_with('@') {
+        return Fate::Lost("an abstract name is open to whoever shares the network: name a path".to_owned());
     }
+    draft.add("[socket]", Map::from_iter([(key.to_owned(), value.into())]));
+    Fate::Kept
 }
 
 fn accept(draft: &mut Draft, value: &str) -> Fate {
@@ -131,6 +122,19 @@ fn each(draft: &mut Draft, key: &'static str, value: Value) -> Fate {
     Fate::Kept
 }
 
+/// Owner and mode are those of paths.
+fn each_path(draft: &mut Draft, key: &'static str, value: Value) -> Fate {
+    let is_path = |socket: &&mut Map<String, Value>| {
+        let mut values = socket.iter().filter(|(name, _)| name.starts_with("listen-"));
+        values.any(|(_, place)| place.as_str().is_some_and(|place| place.starts_with('/')))
+    };
+    draft
+        .all("[socket]")
+        .filter(is_path)
+        .for_each(|socket| drop(socket.insert(key.to_owned(), value.clone())));
+    Fate::Kept
+}
+
 fn timer(draft: &mut Draft, key: &'static str, made: values::Made, how: Option<&str>) -> Fate {
     match made {
         Ok(value) => {
@@ -139,6 +143,17 @@ fn timer(draft: &mut Draft, key: &'static str, made: values::Made, how: Option<&
         }
         Err(why) => Fate::Lost(why),
     }
+}
+
+/// Only times of the calendar can be made up for.
+fn persistent(draft: &mut Draft, value: &str) -> Fate {
+    let made = match values::boolean(value) {
+        Ok(made) => made,
+        Err(why) => return Fate::Lost(why),
+    };
+    let of_calendar = draft.all("[timer]").filter(|timer| timer.contains_key("on-calendar"));
+    of_calendar.for_each(|timer| drop(timer.insert("persistent".to_owned(), made.into())));
+    Fate::Kept
 }
 
 fn every_timer(draft: &mut Draft, key: &'static str, value: Value) -> Fate {

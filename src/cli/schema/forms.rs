@@ -2,11 +2,6 @@
 //!
 //! A text of a template may have `{instance}` or `{unit}` in it, whatever it becomes then; so every pattern lets those pass.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "a kind of which no form is said is a text"
-)]
-
 use serde_json::{Value, json};
 
 use crate::unit::keys::{Kind, Resource};
@@ -81,7 +76,7 @@ pub fn of(kind: Kind) -> Value {
             json!({ "const": false }),
             pattern(r"auto|identity|\d+:\d+:\d+(?:\s*,\s*\d+:\d+:\d+)*"),
         ]),
-        _ => json!({ "type": "string" }),
+        Kind::Text | Kind::Calendar | Kind::Address => json!({ "type": "string" }),
     }
 }
 
