@@ -10,6 +10,7 @@ use super::render::{BAD, BOLD, DIM, Table, bytes, cell, decimal, harmless, numbe
 use super::session::{Session, is_pattern};
 use super::time;
 use crate::control::Request;
+use crate::control::health::Health;
 use crate::control::returns;
 use crate::control::view::{Amount, Limit, State, UnitLine, UnitStatus, Version};
 use crate::log;
@@ -84,6 +85,7 @@ fn block(status: &UnitStatus, now: i64) -> String {
         "says",
         Some(status.status_text.as_str()).filter(|text| !text.is_empty()),
     );
+    lines.say_some("health", status.health.as_ref().map(health).as_deref());
     lines.say_some("cgroup", status.cgroup.as_deref());
     lines.say_some("uses", usage(status).as_deref());
     lines.say_list("limits", &limits(&status.limits));
@@ -170,6 +172,22 @@ fn restarts(status: &UnitStatus, now: i64) -> Option<String> {
         (count, None) => Some(count.to_string()),
         (count, Some(next)) => Some(format!("{count}, next try in {}", stretch((next - now) / 1000))),
     }
+}
+
+/// `unhealthy, 3 in a row failed; last: exit-code 1: no answer`.
+fn health(health: &Health) -> String {
+    let failed = match health.failures {
+        0 => String::new(),
+        failures => format!(", {failures} in a row failed"),
+    };
+    let last = health
+        .probes
+        .last()
+        .map(|probe| probe.output.lines().next().unwrap_or_default());
+    let last = last
+        .filter(|last| !last.is_empty())
+        .map(|last| format!("; last: {last}"));
+    format!("{}{failed}{}", health.state, last.unwrap_or_default())
 }
 
 fn usage(status: &UnitStatus) -> Option<String> {

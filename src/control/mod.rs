@@ -11,6 +11,7 @@ pub mod channel;
 pub mod client;
 pub mod deploy;
 pub mod frame;
+pub mod health;
 pub mod interface;
 pub mod reply;
 pub mod request;

@@ -71,6 +71,8 @@ pub struct UnitStatus {
     pub isolation: BTreeMap<String, String>,
     /// What its root is made of, where that is not the machine's own.
     pub root: Option<super::root::Root>,
+    /// What its probes say, where it has some and is up.
+    pub health: Option<super::health::Health>,
     /// What the service says of itself (`STATUS=` of sd_notify(3)).
     pub status_text: String,
     /// The last lines of its log, oldest first; svcd may leave it empty, since the log is a file.
@@ -262,8 +264,7 @@ pub struct Change {
     pub at: String,
     /// Which unit.
     pub unit: String,
-    /// One word: `starting`, `ready`, `stopping`, `ended`, `backoff`, `gave-up`, `blocked`, `skipped`, `reloaded`,
-    /// `refused`, `invalid` (its file), `updated`, `frozen`, `thawed`, `signalled`.
+    /// One word, such as `starting` or `ended`: the interface lists them.
     pub what: String,
     /// One line for people: `exited with code 3, next try in 200ms`.
     pub text: String,
@@ -378,11 +379,9 @@ pub struct Finding {
 
 impl From<&crate::unit::report::Finding> for Finding {
     fn from(finding: &crate::unit::report::Finding) -> Self {
+        let is_error = finding.severity == crate::unit::report::Severity::Error;
         Self {
-            severity: match finding.severity {
-                crate::unit::report::Severity::Warning => "warning".to_owned(),
-                crate::unit::report::Severity::Error => "error".to_owned(),
-            },
+            severity: if is_error { "error" } else { "warning" }.to_owned(),
             unit: finding.unit.as_ref().map(ToString::to_string),
             file: finding.file.to_string(),
             line: finding.line,

@@ -89,6 +89,11 @@ pub enum Action {
         /// What.
         what: Change,
     },
+    /// The machine is to start again, since this unit is not well.
+    Reboot {
+        /// Which.
+        unit: UnitId,
+    },
     /// Every unit is down: the end of a [`super::Event::Shutdown`].
     AllStopped,
 }
@@ -163,5 +168,11 @@ pub enum Change {
     Adopted,
     Refused {
         why: Box<str>,
+    },
+    /// Its probes say that it is well.
+    Healthy,
+    /// So many in a row say that it is not.
+    Unhealthy {
+        failures: u32,
     },
 }

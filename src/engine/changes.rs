@@ -213,6 +213,11 @@ impl Engine {
                 };
                 let what = change.fields.iter().map(told).collect::<Vec<_>>().join(", ").into();
                 self.report(unit, Change::Updated { what, by: by.clone() });
+                // Its run goes on as if it had begun so.
+                if let Some(slot) = self.slot_mut(unit).filter(|slot| slot.is_active()) {
+                    slot.run_unit = slot.unit.clone();
+                }
+                self.look_after_health(unit);
                 self.out.push(Action::Update { unit });
                 self.rearm(unit);
             }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{JobId, RunId, UnitId};
-use crate::unit::{Signal, Unit};
+use crate::unit::{Command, Service, Signal, Unit};
 
 /// The time of an event. Deadlines are on the first, what people read is on the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +183,25 @@ pub enum Role {
     Reload(u16),
     Stop(u16),
     StopPost(u16),
+    /// Of `[health]`.
+    Probe,
+}
+
+impl Role {
+    /// The command itself. None: it has none of its own.
+    pub fn command(self, service: &Service) -> Option<&Command> {
+        let (commands, nth) = match self {
+            Self::Condition(nth) => (&service.exec_condition, nth),
+            Self::Pre(nth) => (&service.exec_start_pre, nth),
+            Self::Main(nth) => (&service.exec_start, nth),
+            Self::Post(nth) => (&service.exec_start_post, nth),
+            Self::Reload(nth) => (&service.exec_reload, nth),
+            Self::Stop(nth) => (&service.exec_stop, nth),
+            Self::StopPost(nth) => (&service.exec_stop_post, nth),
+            Self::Probe => (&service.health.exec, 0),
+        };
+        commands.get(usize::from(nth))
+    }
 }
 
 /// What a service says of itself in one message; sd_notify(3).

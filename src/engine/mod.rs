@@ -14,6 +14,7 @@ pub mod action;
 pub mod changes;
 pub mod event;
 mod graph;
+mod health;
 mod history;
 mod mount;
 mod obstacles;
@@ -33,13 +34,14 @@ pub mod view;
 
 pub use action::{Action, Outcome};
 pub use event::{Event, Now};
+pub use health::{Health, HealthWord};
 pub use history::Entry;
 pub use timing::Timing;
 pub use triggers::Armed;
 pub use view::{RunResult, StateWord, UnitView};
 
 use action::Change;
-use event::{Cause, Mono};
+use event::{Cause, End, Mono, Role};
 use history::History;
 use restart::Jitter;
 use slot::Slot;
@@ -131,7 +133,15 @@ impl Engine {
             Event::Shutdown { by } => self.on_shutdown(by),
             Event::Conditions { run, unmet } => self.on_conditions(run, unmet),
             Event::Spawned { run, role } => self.on_spawned(run, role),
+            Event::SpawnFailed {
+                run, role: Role::Probe, ..
+            } => self.on_probed(run, false),
             Event::SpawnFailed { run, role, failure } => self.on_spawn_failed(run, role, failure),
+            Event::Exited {
+                run,
+                role: Role::Probe,
+                status,
+            } => self.on_probed(run, status.end == End::Code(0)),
             Event::Exited { run, role, status } => self.on_exited(run, role, status),
             Event::Told { run, notification } => self.on_told(run, notification),
             Event::MainFound { run, found } => self.on_main_found(run, found),
@@ -206,6 +216,7 @@ impl Engine {
             waiting_for,
             blocked_by,
             status_text: slot.said.status.clone(),
+            health: slot.health().cloned(),
             run: slot.run(id),
             role: slot.role(),
         })

@@ -43,6 +43,7 @@ impl Engine {
             until: None,
             reload: None,
             watchdog: None,
+            health: None,
         };
         self.set_state(unit, running, Some(why.clone()));
         self.answer_jobs(unit, |verb| verb != Verb::Start, &Outcome::Failed(why));

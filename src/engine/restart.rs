@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::event::{End, ExitStatus, Mono};
 use super::view::RunResult;
-use crate::unit::{ExitMatch, GiveUp, OomPolicy, Restart, RestartPolicy, Service, ServiceType, Signal};
+use crate::unit::{ExitMatch, GiveUp, OnUnhealthy, OomPolicy, Restart, RestartPolicy, Service, ServiceType, Signal};
 
 /// SplitMix64 (Steele, Lea, Flood, 2014): the jitter's randomness, from a seed, so that a simulation repeats.
 #[derive(Debug)]
@@ -127,6 +127,9 @@ pub fn follows(service: &Service, result: &RunResult, end: Option<End>) -> bool 
     if end.is_some_and(|end| matches_any(&restart.force_exit_status, end)) {
         return true;
     }
+    if *result == RunResult::Unhealthy {
+        return service.health.on_unhealthy == OnUnhealthy::Restart;
+    }
     let success = *result == RunResult::Success;
     let abnormal = match result {
         RunResult::Signal { .. } | RunResult::Oom { .. } | RunResult::Timeout(_) | RunResult::Watchdog => true,
@@ -134,6 +137,7 @@ pub fn follows(service: &Service, result: &RunResult, end: Option<End>) -> bool 
         | RunResult::ExitCode(_)
         | RunResult::Spawn { .. }
         | RunResult::Protocol { .. }
+        | RunResult::Unhealthy
         | RunResult::StartLimit
         | RunResult::Assert => false,
     };

@@ -118,8 +118,10 @@ impl Engine {
                 until,
                 reload: None,
                 watchdog: None,
+                health: None,
             };
-            return self.set_state(run.unit, running, None);
+            self.set_state(run.unit, running, None);
+            return self.look_after_health(run.unit);
         }
         // As with a stop: what is wished comes up again after it.
         self.report(run.unit, Change::Stopping { by: Cause::Policy });

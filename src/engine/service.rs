@@ -60,7 +60,7 @@ impl Engine {
     }
 
     /// Changes what a state carries, without leaving it.
-    fn update_state(&mut self, unit: UnitId, change: impl FnOnce(&mut State)) {
+    pub(super) fn update_state(&mut self, unit: UnitId, change: impl FnOnce(&mut State)) {
         let Some(slot) = self.slot(unit) else { return };
         let (mut state, reason) = (slot.state.clone(), slot.reason.clone());
         change(&mut state);
@@ -73,7 +73,7 @@ impl Engine {
             .is_some_and(|slot| slot.nth == run.nth && slot.is_active())
     }
 
-    fn run_of(&self, unit: UnitId) -> RunId {
+    pub(super) fn run_of(&self, unit: UnitId) -> RunId {
         RunId {
             unit,
             nth: self.slot(unit).map_or(0, |slot| slot.nth),
@@ -200,7 +200,7 @@ impl Engine {
         self.spawn(unit, role);
     }
 
-    fn spawn(&mut self, unit: UnitId, role: Role) {
+    pub(super) fn spawn(&mut self, unit: UnitId, role: Role) {
         let run = self.run_of(unit);
         self.out.push(Action::Spawn { run, role });
     }
@@ -314,9 +314,11 @@ impl Engine {
                 until,
                 reload: None,
                 watchdog,
+                health: None,
             },
             None,
         );
+        self.look_after_health(unit);
         if self.slot(unit).is_some_and(Slot::lives_by_its_group) {
             let run = self.run_of(unit);
             self.out.push(Action::AwaitEmpty { run });

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::event::{Cause, End, Mono, Role, Verb, Wall};
+use super::health::{Health, HealthWord};
 use super::restart::Budget;
-use super::said::{ReloadStage, Said};
+use super::said::Said;
 use super::timing::Timing;
 use super::triggers::Arms;
 use super::view::{RunResult, StateWord};
@@ -47,6 +48,8 @@ pub enum State {
         reload: Option<(u16, Option<Mono>)>,
         /// It has to say by then that it is alive.
         watchdog: Option<Mono>,
+        /// What its probes say, where it has some.
+        health: Option<Health>,
     },
     /// A command on the way down is running, or processes are awaited.
     Stopping {
@@ -291,6 +294,7 @@ impl Slot {
                 State::Running { .. } | State::Armed => true,
                 _ => self.has_done() && succeeded,
             },
+            Need::Healthy if self.is_ready() => self.health().is_none_or(|health| health.word == HealthWord::Healthy),
             Need::Ready | Need::Healthy => self.is_ready() || self.is_armed() || self.has_done() && succeeded,
             Need::Exited => ended || self.is_ready() && self.is_done(),
             Need::Succeeded => succeeded || self.is_ready() && self.is_done(),
@@ -338,10 +342,12 @@ impl Slot {
                 until,
                 reload,
                 watchdog,
+                health,
                 ..
             } => {
+                let health = health.as_ref().and_then(|health| health.due);
                 let reload = reload.as_ref().and_then(|(_, give_up)| *give_up);
-                [*until, reload, *watchdog].into_iter().flatten().min()
+                [*until, reload, *watchdog, health].into_iter().flatten().min()
             }
             State::Backoff { until } => Some(*until),
             _ => None,
@@ -365,24 +371,6 @@ impl Slot {
 
     pub fn run(&self, unit: UnitId) -> Option<RunId> {
         (self.is_active() && self.service().is_some()).then_some(RunId { unit, nth: self.nth })
-    }
-
-    pub fn role(&self) -> Option<Role> {
-        match &self.state {
-            State::Starting { role, .. } if !self.said.forked => Some(*role),
-            State::Running {
-                reload: Some((nth, _)), ..
-            } if self.said.reload == ReloadStage::None => Some(Role::Reload(*nth)),
-            State::Stopping {
-                phase: StopPhase::Command(nth),
-                ..
-            } => Some(Role::Stop(*nth)),
-            State::Stopping {
-                phase: StopPhase::Post(nth),
-                ..
-            } => Some(Role::StopPost(*nth)),
-            _ => None,
-        }
     }
 }
 

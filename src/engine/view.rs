@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::RunId;
 use super::event::{Cause, End, Now, Role, SpawnFailure, Wall};
-use super::slot::{Slot, State};
+use super::said::ReloadStage;
+use super::slot::{Slot, State, StopPhase};
+use super::{Health, RunId};
 use crate::unit::Signal;
 
 /// A word of INTERFACE section 4.
@@ -50,6 +51,8 @@ pub enum RunResult {
     Timeout(&'static str),
     /// It did not say in time that it is alive.
     Watchdog,
+    /// Its probes failed.
+    Unhealthy,
     /// It ended, or left nobody behind, before it was ready as its type has it.
     Protocol {
         /// One line for people.
@@ -80,6 +83,7 @@ impl RunResult {
             Self::Oom { .. } => "oom",
             Self::Timeout(_) => "timeout",
             Self::Watchdog => "watchdog",
+            Self::Unhealthy => "unhealthy",
             Self::Protocol { .. } => "protocol",
             Self::Spawn { .. } => "spawn",
             Self::Assert => "assert",
@@ -125,7 +129,9 @@ impl fmt::Display for RunResult {
                 }
                 Ok(())
             }
-            Self::Success | Self::Watchdog | Self::Assert | Self::StartLimit => f.write_str(self.word()),
+            Self::Success | Self::Watchdog | Self::Unhealthy | Self::Assert | Self::StartLimit => {
+                f.write_str(self.word())
+            }
         }
     }
 }
@@ -153,6 +159,8 @@ pub struct UnitView {
     pub waiting_for: Vec<Box<str>>,
     /// In blocked: by what.
     pub blocked_by: Vec<Box<str>>,
+    /// What its probes say.
+    pub health: Option<Health>,
     /// What it says of itself.
     pub status_text: Box<str>,
     /// The run that is under way.
@@ -196,5 +204,39 @@ impl Slot {
                 .0
                 .saturating_add(i64::try_from(left.as_micros()).unwrap_or(i64::MAX)),
         ))
+    }
+
+    pub fn role(&self) -> Option<Role> {
+        match &self.state {
+            State::Starting { role, .. } if !self.said.forked => Some(*role),
+            State::Running {
+                reload: Some((nth, _)), ..
+            } if self.said.reload == ReloadStage::None => Some(Role::Reload(*nth)),
+            State::Running {
+                health: Some(health), ..
+            } if health.probing => Some(Role::Probe),
+            State::Stopping {
+                phase: StopPhase::Command(nth),
+                ..
+            } => Some(Role::Stop(*nth)),
+            State::Stopping {
+                phase: StopPhase::Post(nth),
+                ..
+            } => Some(Role::StopPost(*nth)),
+            State::Inactive
+            | State::Failed
+            | State::Skipped
+            | State::Waiting
+            | State::Blocked
+            | State::Armed
+            | State::Arming { .. }
+            | State::Checking
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Stuck { .. }
+            | State::Releasing { .. }
+            | State::Backoff { .. } => None,
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::identity::{self, Person};
 use super::report::{self, StepFailed};
 use super::setup::{Setup, Step};
 use super::user_namespace::{self, Users};
-use super::{capabilities, clocks, directories, elsewhere, groups, landlock, scheduling, terminal, view};
+use super::{capabilities, clocks, connect, directories, elsewhere, groups, landlock, scheduling, terminal, view};
 use crate::sys::child::exit;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
@@ -146,12 +146,8 @@ impl Performer {
                 environment::gather(from, &self.person, &[]).map(|variables| self.variables = variables)
             }
             Step::Exec(execution) => execution.perform(std::mem::take(&mut self.variables), self.files.take()),
-            Step::ExecReaper(program) => {
-                let none: [&std::ffi::CStr; 0] = [];
-                let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
-                let result = nix::unistd::execveat(program, c"", &[c"svc-reaper"], &none, flags);
-                result.map(|_| ()).map_err(of_nix("exec reaper"))
-            }
+            Step::Connect(target) => exit(u8::from(!connect::connect(target))),
+            Step::ExecReaper(program) => exec_reaper(*program),
         }
     }
 
@@ -182,6 +178,13 @@ impl Performer {
         inherit::reset_signals();
         Ok(())
     }
+}
+
+fn exec_reaper(program: BorrowedFd<'_>) -> Result<(), StepFailed> {
+    let none: [&std::ffi::CStr; 0] = [];
+    let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
+    let result = nix::unistd::execveat(program, c"", &[c"svc-reaper"], &none, flags);
+    result.map(|_| ()).map_err(of_nix("exec reaper"))
 }
 
 /// With no link of /proc on the way: behind one there may be a directory of svcd's own, which is still open (CVE-2024-21626).

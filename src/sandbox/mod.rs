@@ -8,6 +8,7 @@ mod attached;
 mod capabilities;
 mod child;
 mod clocks;
+mod connect;
 mod decide;
 mod directories;
 mod elsewhere;
@@ -42,6 +43,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 pub use attached::Attached;
 pub use child::{Child, start};
+pub use connect::probe;
 pub use decide::{Sandbox, Sandboxes};
 pub use directories::{Roots, remove as remove_directories};
 pub use groups::OwnGroup;

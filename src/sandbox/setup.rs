@@ -21,7 +21,7 @@ use super::{Context, privileged};
 use crate::unit::namespaces::{IdMap, Namespace, TimeOffsets};
 use crate::unit::{
     Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Privileges, Rlimit, RlimitResource,
-    Scheduling,
+    Scheduling, Target,
 };
 
 /// What a child does, in this order.
@@ -103,6 +103,8 @@ pub(super) enum Step<'a> {
     WorkingDirectory(PathBuf),
     Environment(Environment<'a>),
     Exec(Execution<'a>),
+    /// Connects, and ends with 0 where it is well there.
+    Connect(Target),
     /// The reaper's program, by descriptor.
     ExecReaper(BorrowedFd<'a>),
 }
@@ -156,7 +158,7 @@ impl Sandbox {
     }
 }
 
-fn namespaces(sandbox: &Sandbox) -> u64 {
+pub(super) fn namespaces(sandbox: &Sandbox) -> u64 {
     let isolation = &sandbox.isolation;
     let each = [
         (isolation.mount, NEWNS),

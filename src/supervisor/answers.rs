@@ -120,6 +120,7 @@ impl Supervisor {
             status.errno = errno_name(errno);
             status.step_exit_code = Some(i64::from(crate::sandbox::exit_code(step)));
         }
+        status.health = seen.health.as_ref().map(|health| self.health_of(id, health));
         status.status_text = seen.status_text.to_string();
         status.restarts = u64::from(seen.restarts);
         status.next_try = seen.next_try.map(|at| timestamp(at.0));
@@ -421,48 +422,6 @@ pub(super) fn cause_of(change: &Change) -> Option<&Cause> {
         | Change::Updated { by, .. } => Some(by),
         _ => None,
     }
-}
-
-/// The word of [`view::Change`].
-pub fn change_word(change: &Change) -> &'static str {
-    match change {
-        Change::Starting { .. } => "starting",
-        Change::Ready => "ready",
-        Change::Stopping { .. } => "stopping",
-        Change::Ended { .. } => "ended",
-        Change::Backoff { .. } => "backoff",
-        Change::GaveUp { .. } => "gave-up",
-        Change::Blocked { .. } => "blocked",
-        Change::Skipped { .. } => "skipped",
-        Change::Reloaded => "reloaded",
-        Change::Signalled { .. } => "signalled",
-        Change::Updated { .. } => "updated",
-        Change::Adopted => "adopted",
-        Change::Refused { .. } => "refused",
-    }
-}
-
-/// One line for people.
-pub fn change_text(change: &Change) -> String {
-    match change {
-        Change::Starting { .. } | Change::Ready => change_word(change).to_owned(),
-        Change::Stopping { .. } | Change::Reloaded => change_word(change).to_owned(),
-        Change::Ended { result, .. } => format!("ended: {result}"),
-        Change::Backoff { delay, nth } => format!("next try in {} (the {nth}. in a row)", rounded(*delay)),
-        Change::GaveUp { starts } => format!("given up after {starts} starts"),
-        Change::Blocked { by } => format!("blocked: {by}"),
-        Change::Skipped { condition } => format!("skipped: {condition} does not hold"),
-        Change::Signalled { signal, .. } => format!("sent {signal}"),
-        Change::Updated { what, .. } => format!("updated: {what}"),
-        Change::Adopted => "adopted: it ran when svcd came up".to_owned(),
-        Change::Refused { why } => format!("refused: {why}"),
-    }
-}
-
-/// A delay for people: to the millisecond.
-fn rounded(delay: std::time::Duration) -> String {
-    let below = delay.subsec_nanos() % 1_000_000;
-    crate::unit::value::duration_text(delay - std::time::Duration::from_nanos(below.into()))
 }
 
 pub(super) fn errno_name(errno: i32) -> Option<String> {

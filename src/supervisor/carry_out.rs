@@ -2,8 +2,11 @@
 
 use super::Supervisor;
 use super::children::signal;
+use crate::control;
 use crate::engine::action::{Action, Change, Scope};
+use crate::engine::event::Cause;
 use crate::engine::{RunId, UnitId};
+use crate::init::Role;
 use crate::unit::{Kind, Signal};
 
 impl Supervisor {
@@ -21,6 +24,7 @@ impl Supervisor {
             Action::Update { unit } => self.update(unit),
             Action::Answer { job, outcome } => self.answer(job, outcome),
             Action::Report { unit, what } => self.report(unit, what),
+            Action::Reboot { unit } => self.reboot_for(unit),
             Action::AllStopped => self.stopped = true,
         }
     }
@@ -88,7 +92,25 @@ impl Supervisor {
         if let Kind::Service(service) = &unit.kind {
             self.outputs.update(&unit.name, &service.log);
         }
+        let unit = unit.clone();
+        // Where its image is gone by now, what was said of it before counts.
+        if let Ok(dressed) = self.dressed(&unit)
+            && let Some(life) = self.lives.get_mut(&id)
+        {
+            life.unit = dressed;
+        }
         self.update_limits(id);
+    }
+
+    /// A unit that the machine is for is not well.
+    fn reboot_for(&mut self, unit: UnitId) {
+        let name = self.engine.unit(unit).map(|unit| unit.name.to_string());
+        let cause = Cause::Signal(format!("unhealthy {}", name.unwrap_or_default()).into());
+        let power = (self.role == Role::Machine).then_some(control::Power::Reboot);
+        if power.is_none() {
+            return tracing::error!("on-unhealthy = \"reboot\" is for the init of a machine, which this is not");
+        }
+        self.begin_shutdown(power, cause);
     }
 
     fn report(&mut self, unit: UnitId, what: Change) {
@@ -100,10 +122,13 @@ impl Supervisor {
         if matches!(what, Change::Starting { .. }) {
             self.note_start(unit);
         }
-        let text = super::answers::change_text(&what);
+        let text = super::moves::change_text(&what);
         let failed = matches!(
             what,
-            Change::GaveUp { .. } | Change::Refused { .. } | Change::Ended { failed: true, .. }
+            Change::GaveUp { .. }
+                | Change::Unhealthy { .. }
+                | Change::Refused { .. }
+                | Change::Ended { failed: true, .. }
         );
         match (self.config.tell_moves, failed) {
             (true, true) => tracing::warn!("{name}: {text}"),
@@ -113,7 +138,7 @@ impl Supervisor {
         if matches!(what, Change::Ended { failed: false, .. }) {
             self.approve_image(unit);
         }
-        self.tell_watchers(unit, super::answers::change_word(&what), &text);
+        self.tell_watchers(unit, super::moves::change_word(&what), &text);
         self.tell_progress(unit, &text);
     }
 }

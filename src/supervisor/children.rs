@@ -70,7 +70,10 @@ impl Supervisor {
             (Who::Session(_), None) => {}
             (Who::Session(client), Some(failure)) => self.session_failed(client, &failure),
             (Who::Command(role), None) => self.tell(unit, |run| Event::Spawned { run, role }),
-            (Who::Command(role), Some(failure)) => self.tell(unit, |run| Event::SpawnFailed { run, role, failure }),
+            (Who::Command(role), Some(failure)) => {
+                self.note_probe(unit, role, None, &failure.step);
+                self.tell(unit, |run| Event::SpawnFailed { run, role, failure });
+            }
         }
     }
 
@@ -118,6 +121,7 @@ impl Supervisor {
                 if let Role::Main(_) = role {
                     self.requests.main_ended(unit, status.end);
                 }
+                self.note_probe(unit, role, Some(status.end), "");
                 self.tell(unit, |run| Event::Exited { run, role, status });
             }
             Who::Session(client) if !process.failed => self.session_ended(client, end.0),

@@ -7,8 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Supervisor;
-use super::answers::{because_text, cause_of, change_text, change_word};
+use super::answers::{because_text, cause_of};
 use super::clock;
+use super::moves::{change_text, change_word};
 use crate::control::reply::{Failure, reply};
 use crate::control::returns;
 use crate::control::view::{self, timestamp};

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::dynamic_users::DynamicUser;
+use super::health::Probes;
 use super::memory::OomWatched;
 use super::notify::NotifySocket;
 use super::poll::{Token, Who};
@@ -54,6 +55,8 @@ pub struct Life {
     pub oom_before: u64,
     /// Likewise.
     pub oom: Option<OomWatched>,
+    /// What its probes said.
+    pub probes: Probes,
     /// Where it says what it has to say.
     pub notify: Option<NotifySocket>,
     /// Its processes are stopped where they are.
@@ -95,6 +98,7 @@ impl Life {
             unit,
             oom_before: group.as_ref().map_or(0, Group::oom_kills),
             oom: None,
+            probes: Probes::default(),
             notify: None,
             frozen: false,
             dynamic_user: None,

@@ -107,7 +107,7 @@ impl Supervisor {
         };
         // One with svcd's privileges sees the machine as svcd does.
         let as_svcd = match who {
-            Who::Command(role) => super::spawn::command_of(service, role),
+            Who::Command(role) => role.command(service),
             Who::Holder | Who::Session(_) | Who::Sweeper => None,
         };
         let as_svcd = as_svcd.is_some_and(|command| command.privileges == Privileges::Full);

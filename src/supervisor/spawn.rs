@@ -35,12 +35,15 @@ impl Supervisor {
         };
         self.ensure_life(run, &unit, service)?;
         self.wake(run.unit);
+        if role == Role::Probe {
+            return self.start_probe(run.unit);
+        }
         // With what an image says.
         let unit = self.lives.get(&run.unit).map_or(unit, |life| Rc::clone(&life.unit));
         let Kind::Service(service) = &unit.kind else {
             return Err(step("unit", 0));
         };
-        let command = command_of(service, role).ok_or_else(|| step("command", 0))?;
+        let command = role.command(service).ok_or_else(|| step("command", 0))?;
         let wants_log = service.standard_output == Output::Log || service.standard_error == Output::Log;
         if wants_log {
             self.outputs
@@ -220,12 +223,16 @@ impl Supervisor {
         let join_files: Vec<BorrowedFd<'_>> = life.group.iter().flat_map(Group::join_files).map(AsFd::as_fd).collect();
         let roots = super::sweep::roots(&self.config);
         // Where nobody keeps the namespaces, those of the main process are where a client's command belongs.
+        let is_probe = who == Who::Command(Role::Probe);
         let inside = match who {
-            Who::Session(_) if life.holder.is_none() && life.sandbox.has_namespaces() => life.main(),
+            Who::Session(_) | Who::Command(Role::Probe) if life.holder.is_none() && life.sandbox.has_namespaces() => {
+                life.main()
+            }
             Who::Session(_) | Who::Holder | Who::Sweeper | Who::Command(_) => life.holder.as_ref(),
         };
         let inside = inside.map(|process| process.pidfd.as_fd());
-        let output = self.outputs.write_end(&life.unit.name);
+        let of_unit = || self.outputs.write_end(&life.unit.name);
+        let output = if is_probe { life.probes.output() } else { of_unit() };
         let caller = self.caller_of(unit, who);
         let attachment = caller.and_then(|client| self.requests.attached.get(&client));
         let context = Context {
@@ -254,9 +261,10 @@ impl Supervisor {
             nofile: self.nofile,
             inherited: &self.inherited,
         };
-        let setup = match command {
-            None => sandbox::holder(&context),
-            Some(command) => sandbox::command(&context, command, inside),
+        let setup = match (command, service.health.target()) {
+            (Some(command), _) => sandbox::command(&context, command, inside),
+            (None, Some(target)) if is_probe => sandbox::probe(&context, target, inside),
+            (None, _) => sandbox::holder(&context),
         };
         let into = life.group.as_ref().and_then(|group| match who {
             Who::Holder | Who::Command(Role::Main(_)) => group.clone_into(),
@@ -320,19 +328,6 @@ fn own_group(delegated: &Delegated) -> OwnGroup<'_> {
     }
 }
 
-pub(super) fn command_of(service: &Service, role: Role) -> Option<&Command> {
-    let (commands, nth) = match role {
-        Role::Condition(nth) => (&service.exec_condition, nth),
-        Role::Pre(nth) => (&service.exec_start_pre, nth),
-        Role::Main(nth) => (&service.exec_start, nth),
-        Role::Post(nth) => (&service.exec_start_post, nth),
-        Role::Reload(nth) => (&service.exec_reload, nth),
-        Role::Stop(nth) => (&service.exec_stop, nth),
-        Role::StopPost(nth) => (&service.exec_stop_post, nth),
-    };
-    commands.get(usize::from(nth))
-}
-
 fn has_standard_devices(unit: &Unit) -> bool {
     matches!(&unit.kind, Kind::Service(service) if matches!(service.resources.devices, Devices::Standard(_)))
 }
@@ -352,7 +347,7 @@ pub fn invocation() -> Box<str> {
     format!("{:032x}", u128::from_be_bytes(bytes)).into()
 }
 
-fn step(what: &str, errno: i32) -> SpawnFailure {
+pub(super) fn step(what: &str, errno: i32) -> SpawnFailure {
     SpawnFailure {
         step: what.into(),
         errno,

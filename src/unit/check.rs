@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::check_files;
+use super::check_type;
 use super::decode::{Input, Issue, at_of};
 use super::report::{Finding, Severity};
 use super::*;
@@ -102,40 +103,13 @@ fn check_service(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) 
     if service.restart.delay > service.restart.max_delay {
         error(at("restart", "max-delay"), "`max-delay` is below `delay`");
     }
-    check_type(input, service, issues);
+    check_type::check(input, service, issues);
     check_isolation(input, &service.isolation, issues);
     check_files::root(input, service, issues);
     check_files::mounts(input, service, issues);
     read_triggers::check(input, service, issues);
     check_files::directories(input, service, issues);
     check_resources(input, &service.resources, issues);
-}
-
-fn check_type(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) {
-    let at = |table, key| at_of(input.tree, table, key);
-    let mut error = |at: Option<At>, message: &str| {
-        issues.push(Issue {
-            severity: Severity::Error,
-            at,
-            message: message.into(),
-            hint: None,
-        })
-    };
-    if service.r#type.says_ready() && service.notify_access == NotifyAccess::None {
-        error(
-            at("service", "notify-access"),
-            "a service that says when it is ready has to be heard: `notify-access` is not \"none\"",
-        );
-    }
-    if service.pid_file.is_some() && service.r#type != ServiceType::Forking {
-        error(at("service", "pid-file"), "`pid-file` is for `type = \"forking\"`");
-    }
-    if service.r#type == ServiceType::NotifyReload && !service.exec_reload.is_empty() {
-        error(
-            at("service", "exec-reload"),
-            "`notify-reload` is reloaded by `reload-signal`",
-        );
-    }
 }
 
 fn check_isolation(input: &Input<'_>, isolation: &Isolation, issues: &mut Vec<Issue>) {

@@ -46,6 +46,7 @@ impl Default for Service {
             rlimits: Vec::new(),
             directories: directories::Directories::default(),
             restart: Restart::default(),
+            health: Health::default(),
             resources: Rc::new(Resources {
                 devices: device::Devices::Standard(None),
                 ..Resources::default()

@@ -17,6 +17,7 @@ pub mod call_sets;
 pub mod calls;
 pub mod check;
 mod check_files;
+mod check_type;
 mod command;
 mod condition;
 mod decode;
@@ -26,6 +27,7 @@ pub mod directories;
 mod enforcement;
 pub mod exposure;
 pub mod filter;
+mod health;
 pub mod isolation;
 pub mod keys;
 mod kill;
@@ -41,6 +43,7 @@ mod read;
 mod read_isolation;
 mod read_resources;
 mod read_triggers;
+mod readiness;
 pub mod report;
 pub mod resources;
 mod restart;
@@ -63,6 +66,7 @@ pub use command::{Command, Privileges};
 pub use condition::{Condition, ConditionTest};
 pub use enforcement::{Enforcement, Unenforceable};
 pub use filter::Seccomp;
+pub use health::{Health, OnUnhealthy, Target};
 pub use isolation::{Isolation, KeyringMode, Landlock, Personality, Profile, ProtectSystem};
 pub use kill::{Kill, KillMode};
 pub use log::{Forward, Log, RateLimit};
@@ -201,7 +205,7 @@ pub enum Need {
     Started,
     /// It is ready; for a oneshot: it has succeeded.
     Ready,
-    /// Its health probe says so. Refused until `[health]` is built.
+    /// Its health probe says so; where it has none, it is ready.
     Healthy,
     /// It has run and ended, however.
     Exited,
@@ -298,6 +302,8 @@ pub struct Service {
     pub directories: directories::Directories,
     /// `[restart]`.
     pub restart: Restart,
+    /// `[health]`.
+    pub health: Health,
     /// `[resources]`; shared likewise.
     pub resources: Rc<Resources>,
     /// `[isolation]`, with the profile applied; likewise.

@@ -8,6 +8,7 @@ use super::node::{Data, Table};
 use super::read::*;
 use super::read_isolation::*;
 use super::read_resources::*;
+use super::readiness::{health, readiness};
 use super::scheduling::{CpuPolicy, IoClass};
 use super::*;
 
@@ -51,11 +52,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         environment_file: get(tree, "service", "environment-file", paths).unwrap_or_default(),
         pass_environment: get(tree, "service", "pass-environment", texts).unwrap_or_default(),
         unset_environment: get(tree, "service", "unset-environment", texts).unwrap_or_default(),
-        exec_search_path: get(tree, "service", "exec-search-path", paths)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|p| p.path)
-            .collect(),
+        exec_search_path: search_path(tree),
         timeout_start: time("timeout-start", base.timeout_start),
         timeout_stop: time("timeout-stop", base.timeout_stop),
         runtime_max: time("runtime-max", None),
@@ -70,6 +67,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         rlimits: get(tree, "service", "rlimits", rlimits).unwrap_or_default(),
         directories: directories(tree),
         restart: restart(tree),
+        health: health(tree),
         resources: Rc::new(service_resources(tree, &isolation)),
         isolation: Rc::new(isolation),
         root,
@@ -82,22 +80,9 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     }
 }
 
-/// Who has to say something is heard.
-fn readiness(tree: &Table) -> (ServiceType, Duration, NotifyAccess) {
-    let word = |key| get(tree, "service", key, text);
-    let kind = one_of(&ServiceType::WORDS, word("type")).unwrap_or(ServiceType::Exec);
-    let watchdog = get(tree, "service", "watchdog", limit).flatten().unwrap_or_default();
-    let access = match kind.says_ready() || !watchdog.is_zero() {
-        true => NotifyAccess::Main,
-        false => NotifyAccess::None,
-    };
-    let access = one_of(&NotifyAccess::WORDS, word("notify-access")).unwrap_or(access);
-    (kind, watchdog, access)
-}
-
-fn one_of<T: Copy>(words: &[(&str, T)], word: Option<String>) -> Option<T> {
-    let word = word?;
-    words.iter().find(|(its, _)| *its == word).map(|(_, value)| *value)
+fn search_path(tree: &Table) -> Vec<PathBuf> {
+    let written = get(tree, "service", "exec-search-path", paths).unwrap_or_default();
+    written.into_iter().map(|listed| listed.path).collect()
 }
 
 fn input(word: Option<&str>) -> Input {

@@ -199,6 +199,7 @@ impl World {
             Action::AwaitEmpty { run } => self.queue.push_back(Event::Emptied { run }),
             Action::Release { run, .. } => self.queue.push_back(Event::Released { run }),
             Action::FindMain { .. }
+            | Action::Reboot { .. }
             | Action::Update { .. }
             | Action::Arm { .. }
             | Action::Disarm { .. }

@@ -31,6 +31,7 @@ mod generations;
 mod given;
 mod graph;
 mod harness;
+mod health;
 mod history;
 mod hung;
 mod images;

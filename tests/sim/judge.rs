@@ -252,15 +252,14 @@ impl Judge {
                 record.ended = Some(!failed);
                 Ok(())
             }
-            Change::GaveUp { .. } => {
+            Change::GaveUp { .. } | Change::Refused { .. } => {
                 record.ended = Some(false);
-                self.on_gave_up(place, now)
+                let gave_up = matches!(what, Change::GaveUp { .. });
+                if gave_up { self.on_gave_up(place, now) } else { Ok(()) }
             }
-            Change::Refused { .. } => {
-                record.ended = Some(false);
-                Ok(())
-            }
-            Change::Backoff { .. }
+            Change::Healthy
+            | Change::Unhealthy { .. }
+            | Change::Backoff { .. }
             | Change::Blocked { .. }
             | Change::Skipped { .. }
             | Change::Reloaded

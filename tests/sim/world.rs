@@ -439,7 +439,7 @@ impl<'a> World<'a> {
                     self.look_again(run);
                 }
             }
-            Action::Update { .. } | Action::FindMain { .. } => {}
+            Action::Update { .. } | Action::FindMain { .. } | Action::Reboot { .. } => {}
             Action::Arm { .. } | Action::Disarm { .. } | Action::Watch { .. } => {}
             Action::Answer { job, .. } => {
                 if !self.strikes(Fault::AnswerLost) {
@@ -480,15 +480,15 @@ pub fn is_exec(service: &Service) -> bool {
 }
 
 fn role_number(role: Role) -> u64 {
-    let (kind, nth) = match role {
-        Role::Condition(nth) | Role::Pre(nth) => (1, nth),
-        Role::Main(nth) => (2, nth),
-        Role::Post(nth) => (3, nth),
-        Role::Reload(nth) => (4, nth),
-        Role::Stop(nth) => (5, nth),
-        Role::StopPost(nth) => (6, nth),
-    };
-    1000 * kind + u64::from(nth)
+    match role {
+        Role::Condition(nth) | Role::Pre(nth) => 1000 + u64::from(nth),
+        Role::Main(nth) => 2000 + u64::from(nth),
+        Role::Post(nth) => 3000 + u64::from(nth),
+        Role::Reload(nth) => 4000 + u64::from(nth),
+        Role::Stop(nth) => 5000 + u64::from(nth),
+        Role::StopPost(nth) => 6000 + u64::from(nth),
+        Role::Probe => 7000,
+    }
 }
 
 /// An event in one line: of new files only who they are.

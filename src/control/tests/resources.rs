@@ -4,13 +4,15 @@ use super::*;
 use crate::control::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Pressure, Stall, UnitStats};
 
 /// As in the tests above.
-pub fn samples() -> [(&'static str, Value); 12] {
+pub fn samples() -> [(&'static str, Value); 14] {
     fn of<T: Serialize>(value: T) -> Value {
         serde_json::to_value(value).unwrap()
     }
     [
         ("Trigger", of(Trigger::default())),
         ("Root", of(crate::control::root::Root::default())),
+        ("Health", of(crate::control::health::Health::default())),
+        ("Probe", of(crate::control::health::Probe::default())),
         ("Usage", of(crate::control::stats::Usage::default())),
         ("UnitStats", of(UnitStats::default())),
         ("CpuStats", of(CpuStats::default())),

@@ -4,6 +4,7 @@
 
 use crate::engine::action::{Change, Outcome};
 use crate::engine::event::{Because, Cause, End, Role, Verb};
+use crate::engine::health::{Health, HealthWord};
 use crate::engine::history::Entry;
 use crate::engine::said::{ReloadStage, Said};
 use crate::engine::slot::{Ending, State, StopPhase};
@@ -60,7 +61,7 @@ pub(crate) use saved;
 saved!(enum State {
     Inactive, Failed, Skipped, Waiting, Blocked, Checking, Arming { give_up }, Armed,
     Starting { role, main_alive, give_up },
-    Running { main_alive, since, until, reload, watchdog },
+    Running { main_alive, since, until, reload, watchdog, health },
     Stopping { phase, ending, main_alive, give_up },
     Stuck { ending },
     Releasing { ending },
@@ -84,6 +85,7 @@ saved!(enum RunResult {
     Oom { limit, peak },
     Timeout(phase),
     Watchdog,
+    Unhealthy,
     Protocol { why },
     Spawn { step, errno, detail },
     Assert, StartLimit,
@@ -112,6 +114,7 @@ saved!(
         Reload(nth),
         Stop(nth),
         StopPost(nth),
+        Probe,
     }
 );
 saved!(enum Cause {
@@ -153,6 +156,8 @@ saved!(enum Change {
     Updated { what, by },
     Adopted,
     Refused { why },
+    Healthy,
+    Unhealthy { failures },
 });
 saved!(
     enum Outcome {
@@ -177,6 +182,14 @@ saved!(
         None,
         Asked,
         Begun,
+    }
+);
+saved!(struct Health { word, failures, probing, late, due, forgiven_until });
+saved!(
+    enum HealthWord {
+        Starting,
+        Healthy,
+        Unhealthy,
     }
 );
 saved!(struct Timing { starting, ready, released_by });

@@ -51,6 +51,9 @@ impl Engine {
             }
             State::Running { watchdog, since, .. } if due(&watchdog) => self.take_for_dead(unit, since),
             State::Running {
+                health: Some(health), ..
+            } if due(&health.due) => self.on_health_due(unit),
+            State::Running {
                 reload: Some((nth, _)), ..
             } => {
                 self.out.push(Action::Kill {

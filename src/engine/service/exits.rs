@@ -17,7 +17,7 @@ impl Engine {
         let Some(service) = slot.service() else { return };
         let unmet = matches!(role, Role::Condition(_)) && restart::is_unmet(status.end);
         let result = slot.with_sender(restart::judge(service, &status));
-        let ignored = command(service, role).is_some_and(|command| command.ignore_failure);
+        let ignored = role.command(service).is_some_and(|command| command.ignore_failure);
         let ok = result == RunResult::Success || ignored;
         let oneshot = service.r#type == ServiceType::Oneshot;
         let remains = service.remain_after_exit;
@@ -142,7 +142,7 @@ impl Engine {
             Role::Main(nth) if oneshot => next(nth, &service.exec_start).map(Role::Main).or(first_post),
             Role::Main(_) => first_post,
             Role::Post(nth) => next(nth, &service.exec_start_post).map(Role::Post),
-            Role::Reload(_) | Role::Stop(_) | Role::StopPost(_) => return,
+            Role::Reload(_) | Role::Stop(_) | Role::StopPost(_) | Role::Probe => return,
         };
         match role {
             Some(role) => {
@@ -164,17 +164,4 @@ pub(super) fn after_conditions(service: &Service) -> Role {
         true => Role::Main(0),
         false => Role::Pre(0),
     }
-}
-
-fn command(service: &Service, role: Role) -> Option<&Command> {
-    let (commands, nth) = match role {
-        Role::Condition(nth) => (&service.exec_condition, nth),
-        Role::Pre(nth) => (&service.exec_start_pre, nth),
-        Role::Main(nth) => (&service.exec_start, nth),
-        Role::Post(nth) => (&service.exec_start_post, nth),
-        Role::Reload(nth) => (&service.exec_reload, nth),
-        Role::Stop(nth) => (&service.exec_stop, nth),
-        Role::StopPost(nth) => (&service.exec_stop_post, nth),
-    };
-    commands.get(usize::from(nth))
 }

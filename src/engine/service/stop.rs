@@ -49,6 +49,9 @@ impl Engine {
             }
             _ => false,
         };
+        if slot.health().is_some_and(|health| health.probing) {
+            self.end_probe(unit);
+        }
         self.answer_jobs(
             unit,
             |verb| verb == Verb::Reload,

@@ -66,7 +66,7 @@ impl Supervisor {
         }
         let failures = match what {
             Change::Ended { failed: true, .. } => 1,
-            Change::GaveUp { .. } | Change::Refused { .. } => FAILURES_MAX,
+            Change::GaveUp { .. } | Change::Refused { .. } | Change::Unhealthy { .. } => FAILURES_MAX,
             Change::Stopping {
                 by: Cause::Operator { .. },
             } => {
@@ -78,6 +78,7 @@ impl Supervisor {
             Change::Ended { failed: false, .. }
             | Change::Starting { .. }
             | Change::Ready
+            | Change::Healthy
             | Change::Stopping { .. }
             | Change::Backoff { .. }
             | Change::Blocked { .. }
@@ -89,15 +90,6 @@ impl Supervisor {
         };
         *self.generations.failures.entry(unit.clone()).or_default() += failures;
         self.keep.touch(FILES);
-    }
-
-    /// A unit that was up before stays unhealthy: for whoever watches its health.
-    #[allow(dead_code, reason = "health probes call it")]
-    pub(in crate::supervisor) fn unit_stays_unhealthy(&mut self, unit: &UnitName) {
-        let is_judged = |probation: &Probation| probation.good.contains(unit.as_str());
-        if self.generations.state.probation.as_ref().is_some_and(is_judged) {
-            self.give_way(format!("{unit} stays unhealthy"));
-        }
     }
 
     /// Looks whether what has happened is enough to give way.

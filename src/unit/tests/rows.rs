@@ -12,27 +12,38 @@ fn is_built(row: &Key) -> bool {
 /// A value of no row's type.
 const BOGUS: &str = "[[{ x = 1.5 }]]";
 
+/// Those of keys that not every value of their kind is good for.
+fn own_values(row: &Key) -> Option<(String, String)> {
+    let two = |first: &str, second: &str| (first.to_owned(), second.to_owned());
+    let own = match (row.table, row.name) {
+        ("health", "http") => two("\"http://127.0.0.1:1/\"", "\"http://[::1]/a\""),
+        ("health", "tcp") => two("\"127.0.0.1:1\"", "\"[::1]:2\""),
+        ("service", "type") => two("\"exec\"", "\"oneshot\""),
+        ("service", "cpu-scheduling-policy") => two("\"idle\"", "\"batch\""),
+        ("service", "io-scheduling-class") => two("\"realtime\"", "\"idle\""),
+        ("service", "io-scheduling-priority") => two("5", "6"),
+        ("isolation", "profile") => two("\"none\"", "\"standard\""),
+        ("isolation", "best-effort") => two("[\"pid\"]", "[\"ipc\"]"),
+        ("isolation", "hostname") => two("\"one\"", "\"two\""),
+        ("network", "mode") => two("\"none\"", "\"join:x\""),
+        ("service", "credentials") => two("{ A = \"/a\" }", "{ A = \"/b\" }"),
+        ("[mount]", "type") => two("\"tmpfs\"", "\"ramfs\""),
+        ("[mount]", "source") => two("\"/a\"", "\"/b\""),
+        ("resources", "slice") => two("\"s1\"", "\"s2\""),
+        ("resources", "oom-policy") => two("\"continue\"", "\"stop\""),
+        ("resources", "cpu-period") => two("\"20ms\"", "\"30ms\""),
+        ("[socket]", "listen-sequential-packet") => two("\"/run/a\"", "\"/run/b\""),
+        ("restart", "max-delay") => two("\"40s\"", "\"50s\""),
+        _ => return None,
+    };
+    Some(own)
+}
+
 /// Two good values, each another than the default and the other.
 fn values(row: &Key) -> (String, String) {
     let two = |first: &str, second: &str| (first.to_owned(), second.to_owned());
-    match (row.table, row.name) {
-        ("service", "type") => return two("\"exec\"", "\"oneshot\""),
-        ("service", "cpu-scheduling-policy") => return two("\"idle\"", "\"batch\""),
-        ("service", "io-scheduling-class") => return two("\"realtime\"", "\"idle\""),
-        ("service", "io-scheduling-priority") => return two("5", "6"),
-        ("isolation", "profile") => return two("\"none\"", "\"standard\""),
-        ("isolation", "best-effort") => return two("[\"pid\"]", "[\"ipc\"]"),
-        ("isolation", "hostname") => return two("\"one\"", "\"two\""),
-        ("network", "mode") => return two("\"none\"", "\"join:x\""),
-        ("service", "credentials") => return two("{ A = \"/a\" }", "{ A = \"/b\" }"),
-        ("[mount]", "type") => return two("\"tmpfs\"", "\"ramfs\""),
-        ("[mount]", "source") => return two("\"/a\"", "\"/b\""),
-        ("resources", "slice") => return two("\"s1\"", "\"s2\""),
-        ("resources", "oom-policy") => return two("\"continue\"", "\"stop\""),
-        ("resources", "cpu-period") => return two("\"20ms\"", "\"30ms\""),
-        ("[socket]", "listen-sequential-packet") => return two("\"/run/a\"", "\"/run/b\""),
-        ("restart", "max-delay") => return two("\"40s\"", "\"50s\""),
-        _ => {}
+    if let Some(own) = own_values(row) {
+        return own;
     }
     match row.kind {
         K::Text => two("\"one\"", "\"two\""),
@@ -132,6 +143,12 @@ fn text(row: &Key, value: &str) -> String {
             .entry("service")
             .or_default()
             .push("type = \"forking\"".to_owned());
+    }
+    if row.table == "health" && !matches!(row.name, "exec" | "http" | "tcp") {
+        tables
+            .entry("health")
+            .or_default()
+            .push("tcp = \"127.0.0.1:1\"".to_owned());
     }
     if row.table == "[mount]" {
         let needs = [("target", "target = \"/x\""), ("source", "source = \"/y\"")];

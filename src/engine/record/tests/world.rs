@@ -73,6 +73,7 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
         make(1, vec![link(0, LinkKind::Requires(Need::Ready))], &|service| {
             service.exec_start_pre = many(service);
             service.exec_start_post = many(service);
+            service.health.exec = many(service).into_iter().take(1).collect();
         }),
         make(2, vec![link(1, LinkKind::BindsTo)], &|service| {
             service.exec_stop = many(service);
@@ -296,6 +297,10 @@ fn answer(action: &Action, how: u8) -> Option<Event> {
             by: Cause::Timer("every 1m".into()),
         }),
         Action::Disarm { .. } | Action::Watch { .. } => None,
-        Action::Update { .. } | Action::Answer { .. } | Action::Report { .. } | Action::AllStopped => None,
+        Action::Update { .. }
+        | Action::Answer { .. }
+        | Action::Report { .. }
+        | Action::Reboot { .. }
+        | Action::AllStopped => None,
     }
 }
