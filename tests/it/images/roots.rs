@@ -154,6 +154,9 @@ fn a_name_that_leads_elsewhere_counts_from_the_next_start_on() {
     svcd.line("web", "version 2");
     assert_eq!(running(&svcd), "version 2\n");
     svc_image(&dir, &["gc"]);
+    assert_eq!(layers(), 2, "nor is what it ran well with before");
+    svcd.ok(&["restart", "web"]);
+    svc_image(&dir, &["gc"]);
     assert_eq!(layers(), 1);
 }
 
