@@ -1,7 +1,7 @@
 //! What happened, over boots: each move of a unit is a line of a file in the state directory. At so many bytes the file
 //! becomes the old one, in whose place it comes.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,6 @@ const CHAIN_MAX: usize = 8;
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
-    file: Option<(File, u64)>,
     unwritten: Vec<u8>,
     in_trouble: bool,
 }
@@ -38,7 +37,6 @@ impl History {
     pub fn new(state_dir: &Path) -> Self {
         Self {
             path: state_dir.join("history"),
-            file: None,
             unwritten: Vec::new(),
             in_trouble: false,
         }
@@ -67,22 +65,13 @@ impl History {
     }
 
     fn try_write(&mut self) -> io::Result<()> {
-        if self.file.as_ref().is_some_and(|(_, size)| *size > FILE_BYTES_MAX) {
-            self.file = None;
+        if fs::metadata(&self.path).is_ok_and(|meta| meta.len() > FILE_BYTES_MAX) {
             fs::rename(&self.path, self.old())?;
         }
-        let (file, size) = match &mut self.file {
-            Some(open) => open,
-            none => {
-                let mut options = OpenOptions::new();
-                let file = options.create(true).append(true).mode(0o600).open(&self.path)?;
-                let size = file.metadata()?.len();
-                none.insert((file, size))
-            }
-        };
-        file.write_all(&self.unwritten)?;
-        *size += self.unwritten.len() as u64;
-        Ok(())
+        // Not held open: the disk could not be unmounted, or read-only, at the end of a machine.
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).mode(0o600).open(&self.path)?;
+        file.write_all(&self.unwritten)
     }
 
     fn old(&self) -> PathBuf {
