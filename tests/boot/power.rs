@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use super::machine::{Bus, Machine, stripped};
-use super::roots::{UUID, disk};
+use super::roots::{UUID, disk, two_roots};
 use layout::Tar;
 
 #[allow(dead_code, reason = "the tests of images use the rest")]
@@ -85,10 +85,10 @@ echo "left=$(ls -A $store/blobs/sha256 | wc -l) $(ls -A $store/layers | wc -l)"
 /// Blobs and a layer come and go over and over, so that a cut falls into one step or another of that.
 #[test]
 fn row_40_the_image_store_after_power_cuts() {
-    let Some(mut machine) = Machine::new("row_40_the_image_store_after_power_cuts", STORE) else {
+    // As much as this is read and written, the NVMe disk of qemu 7.2 loses an interrupt now and then: then both wait for ever.
+    let Some(machine) = two_roots("row_40_the_image_store_after_power_cuts", STORE) else {
         return;
     };
-    machine.initramfs = None;
     let mut tree = disk(STORE);
     tree.directory("etc");
     tree.program("/usr/bin/svc", stripped(env!("CARGO_BIN_EXE_svc")));
@@ -100,8 +100,8 @@ fn row_40_the_image_store_after_power_cuts() {
     let tar = tar.end();
     layout::write(&folder.path().join("layout"), "web:1", &tar, &tar);
     tree.copy(folder.path());
-    let mut machine = machine.disk(&tree, Bus::Nvme, "root", UUID);
-    let line = " root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd";
+    let mut machine = machine.disk(&tree, Bus::Virtio, "a root", UUID);
+    let line = " root=/dev/vda rw";
     for nth in 0..CUTS {
         machine.line = line.to_owned();
         let moment = Duration::from_millis(RandomState::new().build_hasher().finish() % LATEST.as_millis() as u64);

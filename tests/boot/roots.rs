@@ -75,7 +75,7 @@ fn row_05_read_only_root_of_the_kernels_own() {
 }
 
 /// An initramfs with the drivers of its disk, and a disk with svcd.
-fn two_roots(test: &str, script: &str) -> Option<Machine> {
+pub fn two_roots(test: &str, script: &str) -> Option<Machine> {
     let machine = Machine::new(test, "echo the initramfs was to be left")?;
     let mut machine = machine.modules(&["virtio_pci", "virtio_blk"]);
     machine.tree().file(
