@@ -184,7 +184,7 @@ fn no_descriptor_leaks_in() {
 #[test]
 fn what_is_not_built_is_refused_by_name() {
     let table = [
-        ("health", "[health]\ntcp = \"127.0.0.1:1\"\n"),
+        ("address", "[network]\naddress = \"auto\"\n"),
         ("publish", "[network]\npublish = [\"80:80/tcp\"]\n"),
     ];
     let plan = table.iter().fold(Plan::new(), |plan, (name, text)| {
