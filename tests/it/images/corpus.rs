@@ -245,13 +245,14 @@ fn tree(root: &Path) -> BTreeMap<String, String> {
     all
 }
 
-/// GNU tar leaves some directories with the time of their last entry.
+/// GNU tar leaves some directories with the time of their last entry, and with the set-group-ID bit that they have from the
+/// one above; mkdir(2). The other two are asked for both.
 fn judged(what: &str, peer: &str) -> String {
     match what
         .split_once(", ")
         .filter(|_| peer == "tar" && what.starts_with("directory"))
     {
-        Some((_, owner)) => format!("directory, {owner}"),
+        Some((_, rest)) => format!("directory of {}", rest.rsplit(' ').next().unwrap_or_default()),
         None => what.to_owned(),
     }
 }
