@@ -213,8 +213,8 @@ impl Engine {
                 };
                 let what = change.fields.iter().map(told).collect::<Vec<_>>().join(", ").into();
                 self.report(unit, Change::Updated { what, by: by.clone() });
-                // Its run goes on as if it had begun so.
-                if let Some(slot) = self.slot_mut(unit).filter(|slot| slot.is_active()) {
+                // Its run goes on as if it had begun so; one that is ending ends as it began to.
+                if let Some(slot) = self.slot_mut(unit).filter(|slot| slot.is_up()) {
                     slot.run_unit = slot.unit.clone();
                 }
                 self.look_after_health(unit);

@@ -247,6 +247,14 @@ impl Slot {
         self.runs() || self.kept
     }
 
+    /// It is ready, or on its way up.
+    pub fn is_up(&self) -> bool {
+        matches!(
+            self.state,
+            State::Checking | State::Starting { .. } | State::Running { .. }
+        )
+    }
+
     /// On its way down, or about to be.
     pub fn is_going_down(&self) -> bool {
         self.stop.is_some() && self.is_active()

@@ -92,9 +92,10 @@ impl Supervisor {
         if let Kind::Service(service) = &unit.kind {
             self.outputs.update(&unit.name, &service.log);
         }
-        let unit = unit.clone();
+        let of_run = self.lives.get(&id).and_then(|life| self.engine.run_unit(life.run));
         // Where its image is gone by now, what was said of it before counts.
-        if let Ok(dressed) = self.dressed(&unit)
+        if let Some(unit) = of_run.cloned()
+            && let Ok(dressed) = self.dressed(&unit)
             && let Some(life) = self.lives.get_mut(&id)
         {
             life.unit = dressed;

@@ -257,6 +257,7 @@ print('others', [fd for fd in range(3 + int(os.environ['LISTEN_FDS']), 64) if os
     );
     // While they are open:
     svcd.write("kinds", &format!("{oneshot}[[timer]]\non-calendar = \"2190-01-01\"\n"));
+    svcd.ok(&["apply"]);
     svcd.ok(&["start", "kinds"]);
     svcd.reaches("kinds", "waiting");
     let owner = |name: &str| {

@@ -439,8 +439,12 @@ impl<'a> World<'a> {
                     self.look_again(run);
                 }
             }
-            Action::Update { .. } | Action::FindMain { .. } | Action::Reboot { .. } => {}
-            Action::Arm { .. } | Action::Disarm { .. } | Action::Watch { .. } => {}
+            Action::Update { unit } => self.take_over(unit),
+            Action::Arm { .. }
+            | Action::Disarm { .. }
+            | Action::Watch { .. }
+            | Action::FindMain { .. }
+            | Action::Reboot { .. } => {}
             Action::Answer { job, .. } => {
                 if !self.strikes(Fault::AnswerLost) {
                     self.judge.on_answer(job)?;

@@ -2,15 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use svc::engine::RunId;
 use svc::engine::action::Scope;
 use svc::engine::event::{End, Event, ExitStatus, Role, SpawnFailure, SpawnFailureKind};
+use svc::engine::{RunId, UnitId};
 use svc::unit::Signal;
 
 use super::{Item, Process, Run, World, is_exec, role_number, service};
 use crate::scenario::{RELOAD_SIGNAL, Random, place_of};
 
 impl World<'_> {
+    /// What differs of a unit holds for its run from here on, if the engine says so.
+    pub fn take_over(&mut self, unit: UnitId) {
+        let run = self.engine.view(unit).and_then(|view| view.run);
+        let now = run.and_then(|run| Some((run, self.engine.run_unit(run)?.clone())));
+        if let Some((run, unit)) = now
+            && let Some(its) = self.runs.get_mut(&run)
+        {
+            its.unit = unit;
+        }
+    }
+
     /// What becomes of a command depends on who it is, not on when it is asked.
     pub(super) fn fate(&self, run: RunId, role: u64) -> Random {
         let place = self.engine.unit(run.unit).map_or(usize::MAX, place_of);
