@@ -83,7 +83,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/supervisor/clients.rs", 394),
     ("tests/sim/judge.rs", 449),
     ("tests/sim/scenario.rs", 415),
-    ("tests/sim/world.rs", 503),
+    ("tests/sim/world.rs", 502),
     ("tests/it/files.rs", 417),
     ("tests/it/processes.rs", 469),
 ];

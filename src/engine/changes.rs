@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::action::{Action, Change, Outcome};
 use super::event::{Because, Cause};
-use super::slot::State;
+use super::slot::{Slot, State};
 use super::triggers::has_become_triggered;
 use super::{Engine, JobId, UnitId};
 use crate::unit::keys::Change as KeyChange;
@@ -213,8 +213,9 @@ impl Engine {
                 };
                 let what = change.fields.iter().map(told).collect::<Vec<_>>().join(", ").into();
                 self.report(unit, Change::Updated { what, by: by.clone() });
-                // Its run goes on as if it had begun so; one that is ending ends as it began to.
-                if let Some(slot) = self.slot_mut(unit).filter(|slot| slot.is_up()) {
+                // Its run goes on as if it had begun so; one that is ending, or about to, ends as it began to.
+                let goes_on = |slot: &&mut Slot| slot.is_up() && slot.stop.is_none();
+                if let Some(slot) = self.slot_mut(unit).filter(goes_on) {
                     slot.run_unit = slot.unit.clone();
                 }
                 self.look_after_health(unit);

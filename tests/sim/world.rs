@@ -440,16 +440,11 @@ impl<'a> World<'a> {
                 }
             }
             Action::Update { unit } => self.take_over(unit),
-            Action::Arm { .. }
-            | Action::Disarm { .. }
-            | Action::Watch { .. }
-            | Action::FindMain { .. }
-            | Action::Reboot { .. } => {}
+            Action::FindMain { .. } | Action::Reboot { .. } => {}
+            Action::Arm { .. } | Action::Disarm { .. } | Action::Watch { .. } => {}
             Action::Answer { job, .. } => {
-                if !self.strikes(Fault::AnswerLost) {
-                    self.judge.on_answer(job)?;
-                }
-                if self.strikes(Fault::AnswerTwice) {
+                let (lost, twice) = (self.strikes(Fault::AnswerLost), self.strikes(Fault::AnswerTwice));
+                for _ in 0..1 - u8::from(lost) + u8::from(twice) {
                     self.judge.on_answer(job)?;
                 }
             }
