@@ -142,6 +142,15 @@ fn every_room_of_the_table_is_there() {
 }
 
 #[test]
+fn every_module_that_a_guest_leaves_out_is_there() {
+    let placement = read("tests/guest/placement");
+    let rows = placement.lines().filter(|line| !line.starts_with('#'));
+    let modules = rows.filter_map(|row| row.split_whitespace().next());
+    let gone = modules.filter(|name| !root().join(format!("tests/it/{name}.rs")).is_file());
+    assert_none(&gone.map(str::to_owned).collect::<Vec<_>>());
+}
+
+#[test]
 fn engine_knows_no_world() {
     let mut wrong = Vec::new();
     for file in rust_files("src/engine") {
