@@ -85,6 +85,7 @@ fn block(status: &UnitStatus, now: i64) -> String {
         "says",
         Some(status.status_text.as_str()).filter(|text| !text.is_empty()),
     );
+    lines.say_some("keeps", stored(status.stored_descriptors).as_deref());
     lines.say_some("health", status.health.as_ref().map(health).as_deref());
     lines.say_some("cgroup", status.cgroup.as_deref());
     lines.say_some("uses", usage(status).as_deref());
@@ -171,6 +172,14 @@ fn restarts(status: &UnitStatus, now: i64) -> Option<String> {
         (0, None) => None,
         (count, None) => Some(count.to_string()),
         (count, Some(next)) => Some(format!("{count}, next try in {}", stretch((next - now) / 1000))),
+    }
+}
+
+fn stored(count: u64) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("1 descriptor for its next start".to_owned()),
+        _ => Some(format!("{count} descriptors for its next start")),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod call;
 pub mod channel;
 pub mod client;
 pub mod deploy;
+pub mod finding;
 pub mod frame;
 pub mod health;
 pub mod interface;

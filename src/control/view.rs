@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+pub use super::finding::Finding;
 pub use super::timing::UnitTiming;
 pub use super::trigger::Trigger;
 
@@ -75,6 +76,9 @@ pub struct UnitStatus {
     pub health: Option<super::health::Health>,
     /// What the service says of itself (`STATUS=` of sd_notify(3)).
     pub status_text: String,
+    /// How many descriptors are kept for its next start (`FDSTORE=1` of sd_notify(3)).
+    #[serde(default)]
+    pub stored_descriptors: u64,
     /// The last lines of its log, oldest first; svcd may leave it empty, since the log is a file.
     pub log_tail: Vec<String>,
     /// What is wrong with its file on disk, when that is not what is running.
@@ -356,40 +360,6 @@ pub struct Cause {
     pub pid: Option<u32>,
     /// The other unit.
     pub unit: Option<String>,
-}
-
-/// Something about a unit file that its writer should know.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// `error` or `warning`.
-    pub severity: String,
-    /// The unit, where one is known.
-    pub unit: Option<String>,
-    /// The file.
-    pub file: String,
-    /// From 1; 0: the file as a whole.
-    pub line: u32,
-    /// In characters, from 1; 0: the file as a whole.
-    pub column: u32,
-    /// What is wrong.
-    pub message: String,
-    /// What would be right.
-    pub hint: Option<String>,
-}
-
-impl From<&crate::unit::report::Finding> for Finding {
-    fn from(finding: &crate::unit::report::Finding) -> Self {
-        let is_error = finding.severity == crate::unit::report::Severity::Error;
-        Self {
-            severity: if is_error { "error" } else { "warning" }.to_owned(),
-            unit: finding.unit.as_ref().map(ToString::to_string),
-            file: finding.file.to_string(),
-            line: finding.line,
-            column: finding.column,
-            message: finding.message.to_string(),
-            hint: finding.hint.as_deref().map(str::to_owned),
-        }
-    }
 }
 
 /// The supervisor that answers, and where it keeps things.

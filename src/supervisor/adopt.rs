@@ -55,6 +55,7 @@ impl Supervisor {
         self.adopt_pipes(&former, salvaged);
         self.adopt_groups(false, salvaged);
         self.take_over_triggers(&mut former);
+        self.take_over_stores(&mut former);
         self.take_over_clients(&mut former);
         self.take_over_requests(&former);
         let units: Vec<UnitId> = self.engine.ids().collect();

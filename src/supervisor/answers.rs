@@ -122,6 +122,7 @@ impl Supervisor {
         }
         status.health = seen.health.as_ref().map(|health| self.health_of(id, health));
         status.status_text = seen.status_text.to_string();
+        status.stored_descriptors = self.stores.count(id) as u64;
         status.restarts = u64::from(seen.restarts);
         status.next_try = seen.next_try.map(|at| timestamp(at.0));
         self.add_waiting(&mut status, id, &seen);
@@ -279,10 +280,9 @@ impl Supervisor {
             runtime_dir: text(&self.config.runtime_dir),
             state_dir: text(&self.config.state_dir),
             log_dir: text(&self.config.log_dir),
-            cgroup: if self.tree.unavailable().is_some() {
-                String::new()
-            } else {
-                self.config.cgroup.clone()
+            cgroup: match self.tree.unavailable() {
+                Some(_) => String::new(),
+                None => self.config.cgroup.clone(),
             },
             reload: match self.settings.reload.mode {
                 super::settings::ReloadMode::Auto => "auto".to_owned(),

@@ -167,6 +167,7 @@ impl Supervisor {
             reexec_asked: false,
             keep: Keep::new(&config.runtime_dir),
             triggers: super::triggers::Triggers::default(),
+            stores: super::fd_store::Stores::default(),
             lock: foundation.lock,
             config,
             settings,

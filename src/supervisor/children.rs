@@ -223,6 +223,9 @@ impl Supervisor {
 
     /// Carries [`crate::engine::Action::Release`] out.
     pub(super) fn release(&mut self, run: RunId, keep: bool, again: bool) {
+        if !again {
+            self.let_go_of_stored(run.unit);
+        }
         // A run that never got so far as to take over what the one before left ends with that.
         let Some(life) = self.lives.get_mut(&run.unit).filter(|life| life.run.nth <= run.nth) else {
             return self.queue.push_back(Event::Released { run });

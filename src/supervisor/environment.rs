@@ -23,6 +23,12 @@ impl Supervisor {
             let limit = service.watchdog.as_micros();
             variables.push(("WATCHDOG_USEC".to_owned(), limit.to_string()));
         }
+        if let (Role::Main(_), Kind::Service(service)) = (role, &life.unit.kind)
+            && service.file_descriptor_store_max > 0
+        {
+            let most = service.file_descriptor_store_max;
+            variables.push(("FDSTORE".to_owned(), most.to_string()));
+        }
         if let (Role::Post(_) | Role::Reload(_) | Role::Stop(_), Some(main)) = (role, life.main()) {
             let number = super::processes::inside_pid(main.pid).unwrap_or(main.pid.unsigned_abs());
             variables.push(("MAINPID".to_owned(), number.to_string()));

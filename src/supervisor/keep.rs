@@ -29,6 +29,7 @@ pub const CLIENTS: &str = "client";
 pub const REQUESTS: &str = "requests";
 pub const TRIGGERS: &str = "trigger";
 pub const SOCKETS: &str = "socket";
+pub const STORED: &str = "stored";
 
 /// With ever more to do and no time to wait, it is saved this often all the same …
 const UNSAVED_MAX: Duration = Duration::from_millis(20);
@@ -121,6 +122,7 @@ impl Supervisor {
             || self.lives.has_changed()
             || self.outputs.has_changed()
             || self.triggers.has_changed()
+            || self.stores.has_changed()
             || !self.keep.texts.is_empty()
             || !self.keep.changed.is_empty()
     }
@@ -211,6 +213,9 @@ impl Supervisor {
         for (unit, timers, sockets) in self.triggers.keep(whole) {
             batch.put(TRIGGERS, &unit.0.to_string(), &json(&timers));
             batch.put(SOCKETS, &unit.0.to_string(), &json(&sockets));
+        }
+        for (unit, stored) in self.stores.keep(whole) {
+            batch.put(STORED, &unit.0.to_string(), &json(&stored));
         }
         for section in std::mem::take(&mut self.keep.changed) {
             let value = if section == SELF { self.own() } else { self.unit_files() };

@@ -31,6 +31,7 @@ mod crash;
 mod dynamic_users;
 mod ends;
 mod environment;
+mod fd_store;
 mod files;
 pub mod flags;
 pub mod foreground;
@@ -183,6 +184,7 @@ struct Supervisor {
     reexec_asked: bool,
     keep: Keep,
     triggers: Triggers,
+    stores: fd_store::Stores,
     /// Keeps a second supervisor off this runtime directory.
     lock: fs::File,
 }

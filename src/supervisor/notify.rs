@@ -19,7 +19,7 @@ use crate::engine::event::{Event, Role, SpawnFailure};
 use crate::sys::descriptors::receive_datagram;
 use crate::unit::{Kind, NotifyAccess, Privileges, Unenforceable, UnitName};
 
-mod message;
+pub mod message;
 
 /// Of one unit no more than this many messages are taken before the others have their turn.
 const TURN_MAX: usize = 32;
@@ -131,7 +131,7 @@ impl Supervisor {
             let Some(notify) = &life.notify else { return };
             // One byte more than there may be, so that what is too long is known by it.
             let mut bytes = [0; message::BYTES_MAX + 1];
-            let Ok(datagram) = receive_datagram(&notify.socket, &mut bytes) else {
+            let Ok(datagram) = receive_datagram(&notify.socket, &mut bytes, stores_some(life)) else {
                 return;
             };
             let text = bytes
@@ -152,8 +152,8 @@ impl Supervisor {
             if let Some(number) = message.main_pid {
                 self.on_main_pid(unit, number, pid, uid);
             }
-            // What came along is closed here: that is what a barrier waits for.
-            drop(datagram.descriptors);
+            // What came along and is not kept is closed here: that is what a barrier waits for.
+            self.on_descriptors(unit, &message, datagram.descriptors);
             let Some(life) = self.lives.get(&unit) else { return };
             self.queue.push_back(Event::Told {
                 run: life.run,
@@ -174,6 +174,11 @@ fn may_speak(life: &Life, pid: i32) -> bool {
         NotifyAccess::Exec => life.commands.iter().any(|(_, process)| process.pid == pid),
         NotifyAccess::All => life.members().contains(&pid),
     }
+}
+
+/// Whether any descriptor is kept for it.
+fn stores_some(life: &Life) -> bool {
+    matches!(&life.unit.kind, Kind::Service(service) if service.file_descriptor_store_max > 0)
 }
 
 /// Takes the directory of them all away, at the end.

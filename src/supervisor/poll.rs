@@ -57,6 +57,8 @@ pub enum Source {
     Opened(u64),
     /// A child has written a timer's stamp, or could not; by number.
     Stamp(u64),
+    /// The other end of a descriptor that is kept for a unit is gone; by number.
+    Stored(UnitId, u64),
     /// A child has looked at the paths of a unit's conditions; by number.
     Looked(u64),
 }
@@ -100,6 +102,17 @@ impl Poll {
     pub fn add(&mut self, fd: impl AsFd, source: Source) -> nix::Result<Token> {
         self.last += 1;
         self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, self.last))?;
+        self.sources.insert(self.last, source);
+        Ok(Token(self.last))
+    }
+
+    /// Waits for the other end of `fd` to be gone; EPOLLHUP and EPOLLERR come unasked.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2); `EPERM`: a file that is never waited for.
+    pub fn add_gone(&mut self, fd: impl AsFd, source: Source) -> nix::Result<Token> {
+        self.last += 1;
+        self.epoll.add(fd, EpollEvent::new(EpollFlags::empty(), self.last))?;
         self.sources.insert(self.last, source);
         Ok(Token(self.last))
     }

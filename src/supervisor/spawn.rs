@@ -254,7 +254,7 @@ impl Supervisor {
             reads_input: matches!(who, Who::Command(Role::Condition(_) | Role::Pre(_) | Role::Main(_))),
             output,
             notify: self.notify_directory(life),
-            descriptors: self.descriptors_of(unit, who, life),
+            descriptors: [self.descriptors_of(unit, who, life), self.stored_of(unit, who)].concat(),
             attached: attachment.map(|attachment| attachment.given(output)),
             reaper: self.reaper.as_fd(),
             environment,

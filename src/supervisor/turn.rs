@@ -145,6 +145,7 @@ impl Supervisor {
             Source::Oom(unit) => self.on_oom_told(unit),
             Source::Moved(number) => self.on_moved(number),
             Source::Notify(unit) => self.on_notify(unit),
+            Source::Stored(unit, number) => self.on_stored_gone(unit, number),
             Source::MainLooked(unit) => self.on_main_looked(unit),
             Source::Looked(number) => self.on_looked(number),
             Source::WallClock => self.on_wall_clock(),

@@ -2,7 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -59,19 +59,34 @@ pub struct Datagram {
     pub sender: Option<rustix::net::UCred>,
     /// What came along; none of it outlives an exec.
     pub descriptors: Vec<OwnedFd>,
-    /// It was longer than there was room for, or more came along.
+    /// It was longer than there was room for, or more came along than could be taken.
     pub truncated: bool,
 }
 
-/// Receives a datagram on a socket that is told of senders; unix(7), SO_PASSCRED.
+/// Whether both are one open file, as dup(2) makes them; kcmp(2). False where the kernel does not tell.
+pub fn is_one_open_file(one: impl AsFd, other: impl AsFd) -> bool {
+    /// linux/kcmp.h.
+    const KCMP_FILE: libc::c_int = 0;
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let (one, other) = (one.as_fd().as_raw_fd(), other.as_fd().as_raw_fd());
+    // SAFETY: the call takes numbers only, and looks at descriptors that are open: they are borrowed.
+    unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, one, other) == 0 }
+}
+
+/// Receives a datagram on a socket that is told of senders; unix(7), SO_PASSCRED. Where descriptors are not wanted, the
+/// kernel drops them before they are ours.
 ///
 /// # Errors
 /// As recvmsg(2).
-pub fn receive_datagram(socket: impl AsFd, bytes: &mut [u8]) -> std::io::Result<Datagram> {
+pub fn receive_datagram(socket: impl AsFd, bytes: &mut [u8], with_descriptors: bool) -> std::io::Result<Datagram> {
     /// As many as the kernel lets go along, SCM_MAX_FD.
     const MOST: usize = 253;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut space_without = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut control = match with_descriptors {
+        true => RecvAncillaryBuffer::new(&mut space),
+        false => RecvAncillaryBuffer::new(&mut space_without),
+    };
     let mut parts = [IoSliceMut::new(bytes)];
     let got = recvmsg(
         socket,
@@ -92,6 +107,7 @@ pub fn receive_datagram(socket: impl AsFd, bytes: &mut [u8]) -> std::io::Result<
         bytes: got.bytes,
         sender,
         descriptors,
-        truncated: got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC),
+        truncated: got.flags.contains(ReturnFlags::TRUNC)
+            || (with_descriptors && got.flags.contains(ReturnFlags::CTRUNC)),
     })
 }

@@ -33,6 +33,7 @@ impl Default for Service {
             timeout_stop: Some(Duration::from_secs(10)),
             watchdog: Duration::ZERO,
             notify_access: NotifyAccess::None,
+            file_descriptor_store_max: 0,
             pid_file: None,
             runtime_max: None,
             kill: Kill::default(),

@@ -271,6 +271,8 @@ pub struct Service {
     pub watchdog: Duration,
     /// Whose notifications are taken.
     pub notify_access: NotifyAccess,
+    /// How many descriptors are kept for it.
+    pub file_descriptor_store_max: u8,
     /// Of a forking one: names its main process.
     pub pid_file: Option<PathBuf>,
     /// How long it may run; None: no limit.

@@ -6,16 +6,18 @@ use super::read::*;
 use super::*;
 
 /// Who has to say something is heard.
-pub fn readiness(tree: &Table) -> (ServiceType, Duration, NotifyAccess) {
+pub fn readiness(tree: &Table) -> (ServiceType, Duration, NotifyAccess, u8) {
     let word = |key| get(tree, "service", key, text);
     let kind = one_of(&ServiceType::WORDS, word("type")).unwrap_or(ServiceType::Exec);
     let watchdog = get(tree, "service", "watchdog", limit).flatten().unwrap_or_default();
-    let access = match kind.says_ready() || !watchdog.is_zero() {
+    let store = get(tree, "service", "file-descriptor-store-max", |node| whole(node, 0, 128));
+    let store = store.and_then(|most| u8::try_from(most).ok()).unwrap_or_default();
+    let access = match kind.says_ready() || !watchdog.is_zero() || store > 0 {
         true => NotifyAccess::Main,
         false => NotifyAccess::None,
     };
     let access = one_of(&NotifyAccess::WORDS, word("notify-access")).unwrap_or(access);
-    (kind, watchdog, access)
+    (kind, watchdog, access, store)
 }
 
 fn one_of<T: Copy>(words: &[(&str, T)], word: Option<String>) -> Option<T> {

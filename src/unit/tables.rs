@@ -26,11 +26,12 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     let flag = |key, default| get(tree, "service", key, boolean).unwrap_or(default);
     let time = |key, default| get(tree, "service", key, limit).unwrap_or(default);
     let word = |key| get(tree, "service", key, text);
-    let (kind, watchdog, notify_access) = readiness(tree);
+    let (kind, watchdog, notify_access, file_descriptor_store_max) = readiness(tree);
     Service {
         r#type: kind,
         watchdog,
         notify_access,
+        file_descriptor_store_max,
         pid_file: get(tree, "service", "pid-file", path),
         exec_start: exec_start(list_of("exec-start"), root.as_ref()),
         exec_condition: list_of("exec-condition"),

@@ -25,6 +25,7 @@ mod deploy;
 mod escapes;
 mod exec;
 mod faults;
+mod fd_store;
 mod files;
 mod forking;
 mod generations;

@@ -255,7 +255,7 @@ const SERVICE: &[(&str, Rule)] = &[
     ("ConfigurationDirectory", Never("/etc is its administrator's: make the directory once")),
     ("ConfigurationDirectoryMode", Never("/etc is its administrator's: make the directory once")),
     ("LoadCredential", By(streams::credential)),
-    ("FileDescriptorStoreMax", Needless("a service that sends descriptors may")),
+    ("FileDescriptorStoreMax", As("service", "file-descriptor-store-max", Number)),
     ("NonBlocking", Never("a socket is as it was made")),
     ("Sockets", Needless("sockets are tables of the unit")),
     ("UtmpIdentifier", Never("svcd writes no utmp")),

@@ -10,6 +10,9 @@ pub const BYTES_MAX: usize = 4096;
 /// A status is not longer than this.
 const STATUS_BYTES_MAX: usize = 512;
 
+/// A descriptor's name is not longer than this; sd_pid_notify_with_fds(3).
+const DESCRIPTOR_NAME_BYTES_MAX: usize = 255;
+
 /// What a datagram says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
@@ -17,6 +20,14 @@ pub struct Message {
     pub notification: Notification,
     /// `MAINPID=`, as the sender's pid namespace has it.
     pub main_pid: Option<u32>,
+    /// `FDSTORE=1`: what came along is to be kept.
+    pub store: bool,
+    /// `FDSTOREREMOVE=1`: what is kept under this name is not needed any more.
+    pub let_go: bool,
+    /// `FDNAME=`, where it is one.
+    pub name: Option<Box<str>>,
+    /// `FDPOLL=0`: it is kept although its other end is gone.
+    pub unwatched: bool,
 }
 
 /// Reads `NAME=value` lines; what is none, or says nothing to us, is passed over. None: it is no text, or holds a NUL.
@@ -34,6 +45,10 @@ pub fn parse(bytes: &[u8]) -> Option<Message> {
             ("WATCHDOG_USEC", _) => told.watchdog_limit = microseconds(value).or(told.watchdog_limit),
             ("EXTEND_TIMEOUT_USEC", _) => told.extend = microseconds(value).or(told.extend),
             ("MAINPID", _) => message.main_pid = decimal(value).and_then(|pid| u32::try_from(pid).ok()),
+            ("FDSTORE", "1") => message.store = true,
+            ("FDSTOREREMOVE", "1") => message.let_go = true,
+            ("FDNAME", _) => message.name = is_descriptor_name(value).then(|| value.into()),
+            ("FDPOLL", "0") => message.unwatched = true,
             // STOPPING, ERRNO, BARRIER and what else there is: the end of the process says more, and a barrier is passed
             // once its descriptor is closed.
             _ => {}
@@ -55,6 +70,12 @@ fn status(value: &str) -> Box<str> {
     text.trim().into()
 }
 
+/// sd_pid_notify_with_fds(3): ASCII without control characters and without `:`, which parts names in `$LISTEN_FDNAMES`.
+fn is_descriptor_name(name: &str) -> bool {
+    let fits = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
+    !name.is_empty() && name.len() <= DESCRIPTOR_NAME_BYTES_MAX && name.bytes().all(fits)
+}
+
 fn microseconds(value: &str) -> Option<Duration> {
     decimal(value).map(Duration::from_micros)
 }
@@ -68,6 +89,17 @@ fn decimal(value: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_have_names_that_fit_between_colons() {
+        let message = parse(b"FDSTORE=1\nFDNAME=web socket\nFDPOLL=0").unwrap();
+        assert!(message.store && message.unwatched && !message.let_go);
+        assert_eq!(message.name.as_deref(), Some("web socket"));
+        for name in ["", "a:b", "a\u{7f}", "\u{e9}", &"x".repeat(256)] {
+            let message = parse(format!("FDSTOREREMOVE=1\nFDNAME={name}").as_bytes()).unwrap();
+            assert!(message.let_go && message.name.is_none(), "{name:?}");
+        }
+    }
 
     #[test]
     fn what_is_said_is_read_and_the_rest_is_passed_over() {

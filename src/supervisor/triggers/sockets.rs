@@ -326,7 +326,7 @@ impl Supervisor {
     }
 
     /// pidfd_getfd(2).
-    fn held_by_unit(&self, unit: UnitId, wanted: &Descriptor) -> Option<OwnedFd> {
+    pub(in crate::supervisor) fn held_by_unit(&self, unit: UnitId, wanted: &Descriptor) -> Option<OwnedFd> {
         let main = self.lives.get(&unit)?.main()?;
         let entries = std::fs::read_dir(processes::file(main.pid, "fd")?).ok()?;
         let numbers = entries

@@ -68,7 +68,11 @@ pub static SERVICE: &[Key] = &[
          the result `watchdog`; \"0s\" for none; sd_notify(3)."),
     key("service", "notify-access", Word(&["none", "main", "exec", "all"]), Yes, Restart,
         "Whose notifications are taken: nobody's, those of the main process, of all commands' own processes, or of \
-         every process of the unit. \"main\" where the type or watchdog needs it, else \"none\"; sd_notify(3)."),
+         every process of the unit. \"main\" where type, watchdog or file-descriptor-store-max needs it, else \"none\"; sd_notify(3)."),
+    key("service", "file-descriptor-store-max", Whole(0, 128), Yes, Restart,
+        "How many descriptors svcd keeps for it: those that it sends along with FDSTORE=1 (sd_notify(3)) come back at \
+         its next start, after those of its sockets, under the name of FDNAME= in $LISTEN_FDNAMES. They are let go when \
+         it has come to rest; systemd.service(5)."),
     key("service", "kill-signal", Signal, Yes, Live,
         "The first signal of a stop; systemd.kill(5)."),
     key("service", "kill-mode", Word(&["control-group", "mixed", "process", "none"]), Yes, Live,
