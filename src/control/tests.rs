@@ -280,7 +280,7 @@ fn status_prints_the_contract() {
     )
     .unwrap();
     let mut printed = kebab(serde_json::to_value(&status).unwrap());
-    let new = "description kind frozen reason result-text step-exit-code usage findings root triggers health";
+    let new = "description kind frozen reason result-text step-exit-code usage findings root triggers health stored-descriptors";
     for added in new.split(' ') {
         assert!(printed.as_object_mut().unwrap().remove(added).is_some(), "{added}");
     }

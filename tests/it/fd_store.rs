@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use super::harness::{Plan, Svcd};
-use super::machine::{eventually, program, send, skip, stays};
+use super::machine::{eventually, members, program, send, skip, stays};
 
 /// Says what it was given; counts its starts in a file of memory that it gives away; at USR1 lets go of that, and at USR2
 /// closes the other ends of two sockets that it gave away.
@@ -40,7 +40,7 @@ if count == 1:
     tell("FDSTORE=1", *[os.memfd_create("more") for _ in range(2)])
 signal.signal(signal.SIGUSR1, lambda *_: tell("FDSTOREREMOVE=1\nFDNAME=count"))
 signal.signal(signal.SIGUSR2, lambda *_: [end.close() for end in ends])
-print("start %d with %s of %s" % (count, ",".join(names), os.environ["FDSTORE"]), flush=True)
+print("start %d with %s of %s" % (count, ":".join(names), os.environ["FDSTORE"]), flush=True)
 while True:
     signal.pause()
 "#;
@@ -56,9 +56,10 @@ fn storing(test: &str) -> Option<Svcd> {
     fs::write(&script, SCRIPT).unwrap();
     let text = format!(
         "[service]\nexec-start = [\"{}\", \"{}\"]\nfile-descriptor-store-max = 4\n[restart]\npolicy = \"always\"\ndelay = \"1ms\"\n\
-         [[socket]]\nlisten-datagram = \"127.0.0.1:0\"\nname = \"http\"\n",
+         [[socket]]\nlisten-datagram = \"{}\"\nname = \"http\"\n",
         python.display(),
-        script.display()
+        script.display(),
+        plan.dir().join("socket").display()
     );
     let svcd = plan.unit("web", &text).start();
     svcd.ok(&["start", "web"]);
@@ -93,7 +94,9 @@ fn what_a_service_stores_is_there_at_its_next_start() {
     svcd.kill();
     svcd.start_again();
     send(svcd.main_pid("web"), Signal::KILL);
-    svcd.line("web", "start 5 with http:count");
+    svcd.line("web", "start 5 with http:count:stored:stored of 4");
+    // The reaper of the run before is nobody's child, and takes its time.
+    eventually("the run before is gone", || members(&svcd.cgroup("web")).len() == 2);
 }
 
 #[test]
