@@ -68,10 +68,18 @@ impl Failed {
 /// # Errors
 /// What failed.
 pub fn detached(mount: &Mount<'_>) -> Result<OwnedFd, Failed> {
+    detached_with(mount, |what| open(what).map_err(Failed::at("what")))
+}
+
+/// The same, where something else opens what is to be bound.
+///
+/// # Errors
+/// Likewise.
+pub fn detached_with(mount: &Mount<'_>, open: impl FnOnce(&str) -> Result<OwnedFd, Failed>) -> Result<OwnedFd, Failed> {
     let options = Options::read(mount.options);
     match (mount.kind, options.bind) {
-        ("bind", None) => bound(mount.what, Bind::One, &options),
-        (_, Some(bind)) => bound(mount.what, bind, &options),
+        ("bind", None) => bound(|| open(mount.what), Bind::One, &options),
+        (_, Some(bind)) => bound(|| open(mount.what), bind, &options),
         (kind, None) => fresh(mount.what, kind, &options),
     }
 }
@@ -108,7 +116,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<OwnedFd, Errno> {
     )
 }
 
-fn bound(what: &str, bind: Bind, options: &Options<'_>) -> Result<OwnedFd, Failed> {
+fn bound(open: impl FnOnce() -> Result<OwnedFd, Failed>, bind: Bind, options: &Options<'_>) -> Result<OwnedFd, Failed> {
     // It has the file system of its source, with that one's parameters; but for the two that are the mount's too.
     let foreign = options.parameters.iter().find(|(key, _)| !matches!(*key, "ro" | "rw"));
     if let Some((key, _)) = foreign {
@@ -117,7 +125,7 @@ fn bound(what: &str, bind: Bind, options: &Options<'_>) -> Result<OwnedFd, Faile
             format!("option {key}: not one of a bind mount"),
         ));
     }
-    let source = open(what).map_err(Failed::at("what"))?;
+    let source = open()?;
     let depth = match bind {
         Bind::One => OpenTreeFlags::empty(),
         Bind::Recursive => OpenTreeFlags::AT_RECURSIVE,

@@ -44,6 +44,32 @@ fn a_plain_user_runs_the_same_units() {
     let plan = units.iter().fold(Plan::new(), |plan, (name, text)| {
         plan.unit(name, &format!("{WANTED}{text}"))
     });
+    up_as_nobody(plan, &[], look);
+}
+
+/// As in a container whose runtime hides parts of /proc.
+#[test]
+fn a_proc_that_is_hidden_in_part_names_the_key() {
+    let test = "a_proc_that_is_hidden_in_part_names_the_key";
+    if !is_root() || program("setpriv").is_none() || program("unshare").is_none() {
+        return skip(test, "it takes root to become nobody, setpriv(1) and unshare(1)");
+    }
+    let allowed = fs::read_to_string("/proc/sys/kernel/unprivileged_userns_clone").unwrap_or_default();
+    if allowed.trim() == "0" {
+        return skip(test, "this kernel lets nobody but root make user namespaces");
+    }
+    let unit = format!("{WANTED}{SLEEPER}[restart]\npolicy = \"no\"\n");
+    let hidden = "mount --bind /dev/null /proc/version && exec \"$@\"";
+    let wrapper = ["unshare", "--mount", "sh", "-c", hidden, "sh"];
+    up_as_nobody(Plan::new().unit("web", &unit), &wrapper, |_, text| {
+        eventually("it says which key cannot be held", || {
+            text().contains("pid") && text().contains("parts of the one here are hidden")
+        });
+    });
+}
+
+/// Runs `svc up` for the units of a plan, and looks at it.
+fn up_as_nobody(plan: Plan, wrapper: &[&str], look: impl Fn(&Path, &dyn Fn() -> String) + std::panic::RefUnwindSafe) {
     let runtime = plan.dir().join("of-nobody");
     fs::create_dir(&runtime).unwrap();
     chown(&runtime, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -53,8 +79,10 @@ fn a_plain_user_runs_the_same_units() {
     fs::set_permissions(&svc, fs::Permissions::from_mode(0o755)).unwrap();
     let said = plan.dir().join("said");
     let output = fs::File::create(&said).unwrap();
-    let mut up = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let words = [wrapper, &nobody].concat();
+    let mut up = Command::new(words[0])
+        .args(&words[1..])
         .arg(&svc)
         .arg("up")
         .arg(plan.dir().join("units"))

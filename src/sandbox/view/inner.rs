@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::fstatfs;
 
-use super::place;
+use super::{links, place};
 use crate::sandbox::report::StepFailed;
 use crate::sys::detached::{self, Failed};
 use crate::unit::InnerMount;
@@ -27,11 +27,12 @@ pub fn tree(mount: &InnerMount) -> Result<OwnedFd, StepFailed> {
         options.push("ro");
     }
     let what = mount.source.as_deref().unwrap_or(&mount.r#type);
-    let made = detached::detached(&detached::Mount {
+    let wanted = detached::Mount {
         what,
         kind: &mount.r#type,
         options: &options,
-    });
+    };
+    let made = detached::detached_with(&wanted, links::open_source);
     made.map_err(|failed| refused(&mount.target, failed))
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod credentials;
 mod devices;
 mod inner;
+mod links;
 mod mounts;
 mod place;
 mod root;

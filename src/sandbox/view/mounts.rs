@@ -83,8 +83,8 @@ impl Mount {
     fn perform(&self, held: &mut OfMachine<'_>) -> Result<(), StepFailed> {
         match self {
             Self::Root(root) => root.enter(held.users),
-            Self::Proc(ProtectProc::Default) => proc(None).map_err(of("mount /proc")),
-            Self::Proc(hidden) => proc(Some(*hidden)).map_err(of("protect-proc")),
+            Self::Proc(ProtectProc::Default) => proc(None).map_err(proc_failed("mount /proc")),
+            Self::Proc(hidden) => proc(Some(*hidden)).map_err(proc_failed("protect-proc")),
             Self::Scratch(path) => tmpfs(path, "mode=1777", held.users).map_err(of(&format!("mount {path}"))),
             Self::Empty(path) => tmpfs(path, "mode=0755", held.users).map_err(of(&format!("mount {path}"))),
             Self::Devices { make_nodes, .. } => {
@@ -111,6 +111,21 @@ impl Mount {
 fn of(what: &str) -> impl Fn(io::Error) -> StepFailed + use<> {
     let what = what.to_owned();
     move |error| StepFailed::new(what.clone(), error.raw_os_error().unwrap_or(0))
+}
+
+/// In a user namespace the kernel gives nobody a /proc that shows more than the one that is there (mount_too_revealing of
+/// fs/namespace.c): so in a container whose runtime hides parts of it there is no pid namespace with a /proc of its own.
+fn proc_failed(what: &str) -> impl Fn(io::Error) -> StepFailed + use<> {
+    let failed = of(what);
+    move |error| match error.raw_os_error() {
+        Some(libc::EPERM) => StepFailed::unenforceable(
+            "pid",
+            libc::EPERM,
+            "no /proc of its own can be mounted: parts of the one here are hidden, and svcd runs in a user namespace"
+                .into(),
+        ),
+        _ => failed(error),
+    }
 }
 
 fn lay(tree: OwnedFd, at: &Path) -> io::Result<()> {

@@ -24,7 +24,8 @@ pub static ROOT: &[Key] = &[
         "Where it is mounted, in the service's root: links on the way stay within that, and what is not there is made. \
          Nothing is mounted on or under /proc and /sys."),
     key("[mount]", "source", Text, Yes, Restart,
-        "What is mounted there: a path of the machine for `bind`, with all that is mounted below; a device for others."),
+        "What is mounted there: a path of the machine for `bind`, with all that is mounted below; a device for others. \
+         A link on the way is followed where it is root's, or of the owner of what it leads to."),
     key("[mount]", "type", Text, Yes, Restart,
         "bind (the default), tmpfs, overlay, proc, or another file system of the kernel's, which is then nosuid and nodev."),
     key("[mount]", "read-only", Bool, Yes, Restart,

@@ -1,7 +1,7 @@
 //! What a root, or a service in it, does to the machine's files and to svcd.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{lchown, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -254,4 +254,54 @@ fn what_enters_a_service_holds_nothing_of_the_machines() {
             .any(|known| target.starts_with(known));
         assert!(known, "{line}");
     }
+}
+
+/// CVE-2024-23651: whoever may write in a directory that a unit mounts from puts a link in it, to what is not theirs.
+#[test]
+fn links_of_others_lead_no_mount_to_what_is_not_theirs() {
+    let test = "links_of_others_lead_no_mount_to_what_is_not_theirs";
+    if !is_root() {
+        return skip(test, "not root");
+    }
+    let plan = Plan::new();
+    let (roots, theirs) = (folder(&plan, "roots"), folder(&plan, "theirs"));
+    fs::write(roots.join("file"), "secret\n").unwrap();
+    fs::create_dir(theirs.join("data")).unwrap();
+    fs::write(theirs.join("data/file"), "their own\n").unwrap();
+    symlink(&roots, theirs.join("out")).unwrap();
+    symlink("data", theirs.join("in")).unwrap();
+    symlink("theirs/out", plan.dir().join("by-way")).unwrap();
+    for name in ["", "data", "data/file", "out", "in"] {
+        lchown(theirs.join(name), Some(65534), None).unwrap();
+    }
+    let seen = folder(&plan, "seen").display().to_string();
+    let mounts = |source: &Path| {
+        let mount = format!("[[mount]]\ntarget = \"{seen}\"\nsource = \"{}\"\n", source.display());
+        shell(&look(&format!("cat {seen}/file")), &mount)
+    };
+    let (out, inside, by_way) = (theirs.join("out"), theirs.join("in"), plan.dir().join("by-way"));
+    let svcd = plan
+        .unit("out", &mounts(&out))
+        .unit("in", &mounts(&inside))
+        .unit("by-way", &mounts(&by_way))
+        .start();
+    for unit in ["out", "by-way"] {
+        let done = svcd.svc(&["start", unit]);
+        assert!(
+            done.code != 0 && done.err.contains("belongs to user 65534"),
+            "{}",
+            done.err
+        );
+        let status = svcd.status(unit);
+        assert_eq!(
+            (&status["failed-step"], &status["errno"]),
+            (&format!("mount {seen}").into(), &"EPERM".into())
+        );
+    }
+    svcd.ok(&["start", "in"]);
+    svcd.line("in", "their own");
+    // Once the link is root's, it leads on.
+    lchown(&out, Some(0), None).unwrap();
+    svcd.ok(&["start", "out"]);
+    svcd.line("out", "secret");
 }
