@@ -37,7 +37,7 @@ mod wire;
 mod tests;
 
 pub use spool::Spool;
-pub use stamp::{zone, zone_named};
+pub use stamp::{zone, zone_named, zone_now};
 use wire::Request;
 
 /// Requests that wait for the log process to take them. One that hangs on a dead disk does not eat svcd's memory; with

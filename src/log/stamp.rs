@@ -30,6 +30,15 @@ pub fn zone() -> TimeZone {
     TimeZone::try_system().ok().or_else(by_name).unwrap_or(TimeZone::UTC)
 }
 
+/// As [`zone`], by /etc/localtime as it is now: what [`zone`] gives may be minutes old.
+pub fn zone_now() -> TimeZone {
+    let read = || TimeZone::tzif("Local", &std::fs::read("/etc/localtime").ok()?).ok();
+    match std::env::var_os("TZ") {
+        Some(_) => zone(),
+        None => read().unwrap_or(TimeZone::UTC),
+    }
+}
+
 /// A time zone by its name: `Europe/Berlin`; tzfile(5). None: the machine does not have it.
 pub fn zone_named(name: &str) -> Option<TimeZone> {
     named(Path::new("/usr/share/zoneinfo"), name)

@@ -47,7 +47,7 @@ pub use connect::probe;
 pub use decide::{Sandbox, Sandboxes};
 pub use directories::{Roots, remove as remove_directories};
 pub use groups::OwnGroup;
-pub use job::start_job;
+pub use job::{start_job, start_job_with};
 pub use join::{Join, Joined};
 pub use probe::Kernel;
 pub use report::{EXIT_CODES, StepFailed, exit_code, read_report};

@@ -51,6 +51,8 @@ pub enum Source {
     WallClock,
     /// A path that is watched.
     Paths,
+    /// A child has looked at the watched paths of a unit.
+    PathsSeen(UnitId),
     /// A connection to a unit's socket, by its number.
     Socket(UnitId, i32),
     /// A child has opened sockets, or could not; by number.

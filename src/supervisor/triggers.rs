@@ -6,7 +6,6 @@
 //! takes connections.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -30,7 +29,7 @@ use crate::engine::action::Action;
 use crate::engine::event::{Cause, Event, Mono, SpawnFailure, SpawnFailureKind, Wall};
 use crate::engine::{Armed, UnitId};
 use crate::sandbox::{self, Child};
-use crate::unit::{Kind, Service, UnitName, WatchedPath};
+use crate::unit::{Kind, Service, UnitName};
 
 pub use sockets::KeptSocket;
 pub use timers::KeptTimers;
@@ -119,10 +118,7 @@ impl Supervisor {
     /// Whether a unit waits for its triggers. Timers tell of each time all the same.
     pub(super) fn watch_triggers(&mut self, unit: UnitId, on: bool) {
         self.watch_sockets(unit, on);
-        if let Some((paths, _)) = &mut self.triggers.paths {
-            paths.watch(unit, on);
-            self.paths_due();
-        }
+        self.watch_paths(unit, on);
     }
 
     /// Goes on with those that a former life has set.
@@ -160,43 +156,6 @@ impl Supervisor {
         self.set_paths(unit, &service.paths)
             .map_err(|error| from_io("path", &error))?;
         self.set_sockets(unit)
-    }
-
-    /// These are the paths of a unit from now on. With none at all, nothing is watched.
-    fn set_paths(&mut self, unit: UnitId, wanted: &[WatchedPath]) -> io::Result<()> {
-        if self.triggers.paths.is_none() {
-            if wanted.is_empty() {
-                return Ok(());
-            }
-            let paths = Paths::new()?;
-            let token = self.poll.add(&paths, Source::Paths)?;
-            self.triggers.paths = Some((paths, token));
-        }
-        if let Some((mut paths, token)) = self.triggers.paths.take() {
-            paths.set(unit, wanted);
-            if paths.is_empty() {
-                self.poll.remove(&paths, token);
-            } else {
-                self.triggers.paths = Some((paths, token));
-            }
-        }
-        Ok(())
-    }
-
-    /// Something has happened to a path.
-    pub(super) fn on_paths(&mut self) {
-        if let Some((paths, _)) = &mut self.triggers.paths {
-            paths.on_readable();
-            self.paths_due();
-        }
-    }
-
-    fn paths_due(&mut self) {
-        let due = self.triggers.paths.as_mut().map(|(paths, _)| paths.take_due());
-        for (unit, what) in due.into_iter().flatten() {
-            let by = Cause::Path(what.into());
-            self.queue.push_back(Event::Triggered { unit, by });
-        }
     }
 
     fn set_timers(
@@ -265,6 +224,16 @@ impl Supervisor {
         self.timers_due();
     }
 
+    /// The machine has another time zone.
+    fn on_time_zone(&mut self) {
+        let since = self.since.mono;
+        tracing::info!("/etc/localtime has changed; timers are looked at again");
+        for timers in self.triggers.timers.values_mut() {
+            timers.reckon(since);
+        }
+        self.timers_due();
+    }
+
     /// Tells the engine of those that have come.
     pub(super) fn timers_due(&mut self) {
         self.resume_accepting();
@@ -291,7 +260,9 @@ impl Supervisor {
 
     /// The wall clock is watched for the first time that comes, and not at all without one.
     fn set_clock(&mut self) {
-        let Some(at) = self.triggers.next_wall() else {
+        let next = self.triggers.next_wall();
+        self.watch_time_zone(next.is_some());
+        let Some(at) = next else {
             if let Some((clock, token)) = self.triggers.clock.take() {
                 self.poll.remove(&clock, token);
             }

@@ -151,6 +151,7 @@ impl Supervisor {
             Source::WallClock => self.on_wall_clock(),
             Source::Stamp(number) => self.on_stamp(number),
             Source::Paths => self.on_paths(),
+            Source::PathsSeen(unit) => self.on_paths_seen(unit),
             Source::Socket(unit, number) => self.on_connection(unit, number),
             Source::Opened(number) => self.on_opened(number),
         }

@@ -129,6 +129,41 @@ fn hang(svcd: &Svcd, names: &[&str]) {
     svcd.ok(&["stop", "server"]);
 }
 
+/// Whoever looks at watched paths waits, for that unit alone.
+#[test]
+fn row_45_a_path_that_does_not_answer_holds_up_no_other() {
+    let Some(plan) = plan("row_45_a_path_that_does_not_answer_holds_up_no_other") else {
+        return;
+    };
+    let dir = plan.dir().to_owned();
+    let once = |path: &Path| {
+        let work = format!("type = \"oneshot\"\n[[path]]\nchanged = \"{}\"\n", path.display());
+        shell("echo it came", &work)
+    };
+    let svcd = plan
+        .unit("hung", &once(&dir.join("hung/flag")))
+        .unit("watched", &once(&dir.join("flag")))
+        .start();
+    for round in 1..=2 {
+        serve(&svcd);
+        for unit in ["hung", "watched"] {
+            svcd.ok(&["start", unit]);
+            svcd.reaches(unit, "waiting");
+        }
+        svcd.answers_in_time();
+        let before = svcd.lines("watched").len();
+        // Nobody tells when it is watched, so it is written until that is seen.
+        eventually("a path that answers is seen", || {
+            fs::write(dir.join("flag"), "").unwrap();
+            svcd.lines("watched").len() > before
+        });
+        // It was run by hand, and by nothing else.
+        assert_eq!(svcd.lines("hung").len(), round);
+        svcd.ok(&["stop", "hung", "watched", "server"]);
+        svcd.answers_in_time();
+    }
+}
+
 /// How long a start takes at best, as a client sees it.
 fn start_of(svcd: &Svcd, unit: &str) -> Duration {
     let once = |_| {

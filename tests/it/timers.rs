@@ -1,11 +1,13 @@
 //! `[[timer]]`: a unit waits, is run when its time comes, and waits again, whatever becomes of svcd meanwhile.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::harness::{Plan, Svcd};
-use super::machine::{eventually, skip, stays};
+use super::machine::{eventually, is_root, program, skip, stays};
 
 /// A oneshot with these timers, wanted at boot.
 fn timed(timers: &str) -> String {
@@ -191,4 +193,40 @@ fn row_7_a_clock_that_is_set_is_noticed() {
         0,
         "what counts no clock is neither early nor late"
     );
+}
+
+#[test]
+fn another_time_zone_counts_at_once() {
+    let test = "another_time_zone_counts_at_once";
+    let zones = Path::new("/usr/share/zoneinfo/Asia");
+    if !is_root() || !zones.join("Tokyo").exists() || program("unshare").is_none() {
+        return skip(test, "it takes root, unshare(1) and the zones of tzdata");
+    }
+    // An /etc of its own, which the test changes.
+    let plan = Plan::new();
+    let etc = plan.dir().join("etc");
+    fs::create_dir(&etc).unwrap();
+    for name in ["passwd", "group"] {
+        fs::copy(Path::new("/etc").join(name), etc.join(name)).unwrap();
+    }
+    let put = |zone: &str| {
+        let new = etc.join("localtime.new");
+        symlink(zones.join(zone), &new).unwrap();
+        fs::rename(new, etc.join("localtime")).unwrap();
+    };
+    put("Tokyo");
+    let mount = format!("mount --bind {} /etc && exec \"$@\"", etc.display());
+    let svcd = plan
+        .under(&["unshare", "--mount", "sh", "-c", &mount, "sh"])
+        .unit("daily", &timed("[[timer]]\non-calendar = \"*-*-* 03:00:00\"\n"))
+        .start();
+    eventually("it waits", || svcd.state("daily") == "waiting");
+    let comes = |at: &str| timer(&svcd, "daily")["next"].to_string().contains(at);
+    assert!(comes("T18:00:00"), "{}", timer(&svcd, "daily"));
+    for (zone, at) in [("Kolkata", "T21:30:00"), ("Tokyo", "T18:00:00")] {
+        put(zone);
+        eventually("it is at three there", || comes(at));
+    }
+    fs::remove_file(etc.join("localtime")).unwrap();
+    eventually("without one it is UTC", || comes("T03:00:00"));
 }

@@ -171,8 +171,8 @@ fn triggers(page: &mut Page) {
     );
     page.paragraph(
         "`svc list --timers` tells when each timer comes next and when it came last, `svc list --sockets --paths` what is open and \
-         watched, `svc why` which trigger began a run. A clock that is set, and the end of a suspend, are noticed; times of the \
-         wall clock are looked at again then, and each comes at most once for all that was leapt over.",
+         watched, `svc why` which trigger began a run. A clock that is set, the end of a suspend, and another /etc/localtime are \
+         noticed; times of the wall clock are looked at again then, and each comes at most once for all that was leapt over.",
     );
 }
 
@@ -188,7 +188,7 @@ fn environment(page: &mut Page) {
         ("INVOCATION_ID", "A number of this run's own, in 32 hexadecimal digits."),
         (
             "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES",
-            "For the main process of a unit with sockets: how many there are, from descriptor 3 on, and their names; \
+            "For the main process of a unit with sockets or stored descriptors: how many there are, from descriptor 3 on, and their names; \
              sd_listen_fds(3).",
         ),
         (
@@ -200,7 +200,14 @@ fn environment(page: &mut Page) {
             "Where it says what it has to say, where `notify-access` lets it be heard: sd_notify(3), or `svc notify` in a \
              shell. A service with files of its own sees that socket, and no other unit's, in notify below the runtime \
              directory. Messages of up to 4096 bytes are taken; READY, RELOADING, STATUS, MAINPID, WATCHDOG, WATCHDOG_USEC, \
-             EXTEND_TIMEOUT_USEC and BARRIER mean something.",
+             EXTEND_TIMEOUT_USEC, BARRIER, and with file-descriptor-store-max FDSTORE, FDSTOREREMOVE, FDNAME and FDPOLL mean \
+             something.",
+        ),
+        (
+            "FDSTORE",
+            "For the main process of a unit with file-descriptor-store-max: that number. What it has stored comes after its \
+             sockets. Over an exec of svcd all of it is kept; where svcd was killed, what the main process has open too, of \
+             sockets and files.",
         ),
         (
             "WATCHDOG_USEC",

@@ -1,50 +1,49 @@
-//! Watched paths: inotify(7) says "look", and a path that is not there yet is waited for where it will appear.
-//!
-//! Of each path the file itself is watched, the directories on the way to it for being moved or removed, and, where it
-//! is not there, the last of them that is for what is made in it. As systemd.path(5) has it, what happens while the
-//! unit runs is no trigger, but for a path that is there, or not, by the end of the run.
+//! Watched paths: inotify(7) says "look", and a child looks ([`look`]), so that a file system that does not answer holds
+//! up the paths of one unit and nothing else. As systemd.path(5) has it, what happens while the unit runs is no trigger,
+//! but for a path that is there, or not, by the end of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::engine::UnitId;
-use crate::unit::{PathTest, WatchedPath};
+use crate::engine::event::{Cause, Event};
+use crate::sandbox;
+use crate::supervisor::Supervisor;
+use crate::supervisor::children::signal;
+use crate::supervisor::poll::{Poll, Source, Token};
+use crate::unit::{Signal, WatchedPath};
+
+mod look;
+#[cfg(test)]
+mod tests;
+mod watched;
+
+use look::{Found, Seen};
+use watched::{One, Watched};
 
 /// The paths of all units that are armed.
-pub struct Paths {
-    inotify: Inotify,
-    units: BTreeMap<UnitId, Watched>,
-    /// By what the kernel calls it.
-    watches: BTreeMap<i32, (WatchDescriptor, PathBuf)>,
-}
-
-#[derive(Debug, Default)]
-struct Watched {
-    each: Vec<One>,
-    /// Somebody asks for what comes.
-    on: bool,
-}
-
 #[derive(Debug)]
-struct One {
-    test: PathTest,
-    path: PathBuf,
-    existed: bool,
-    /// It was changed since somebody asks.
-    changed: bool,
+pub struct Paths {
+    inotify: OwnedFd,
+    units: BTreeMap<UnitId, Watched>,
+    /// Events of watches that a child has just set, and not told of yet.
+    early: BTreeSet<i32>,
 }
 
-impl std::fmt::Debug for Paths {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Paths")
-            .field("units", &self.units)
-            .finish_non_exhaustive()
-    }
+/// A child that looks, and what it has said so far.
+#[derive(Debug)]
+pub struct Look {
+    pidfd: OwnedFd,
+    answer: OwnedFd,
+    token: Token,
+    bytes: Vec<u8>,
 }
 
 impl Paths {
@@ -52,79 +51,188 @@ impl Paths {
     /// As inotify_init1(2).
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            inotify: Inotify::init()?,
+            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             units: BTreeMap::new(),
-            watches: BTreeMap::new(),
+            early: BTreeSet::new(),
         })
     }
 
-    /// These are the paths of a unit from now on.
-    pub fn set(&mut self, unit: UnitId, paths: &[WatchedPath]) {
+    /// These are the paths of a unit from now on; gives the look that is of no use any more.
+    fn set(&mut self, unit: UnitId, paths: &[WatchedPath]) -> Option<Look> {
         let tests = paths.iter().flat_map(WatchedPath::tests);
         let each = tests.map(|(test, path)| One {
             test,
             path: path.to_owned(),
-            existed: path.symlink_metadata().is_ok(),
+            found: Found::default(),
+            existed: None,
             changed: false,
         });
         let each: Vec<One> = each.collect();
+        let before = self.units.remove(&unit).unwrap_or_default();
         if each.is_empty() {
-            self.units.remove(&unit);
+            self.forget(before.places.keys());
         } else {
-            let on = self.units.get(&unit).is_some_and(|watched| watched.on);
-            self.units.insert(unit, Watched { each, on });
+            let watched = Watched {
+                each,
+                on: before.on,
+                places: before.places,
+                look: None,
+                is_stale: true,
+            };
+            self.units.insert(unit, watched);
         }
-        self.rewatch();
+        before.look
     }
 
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.units.is_empty()
     }
 
+    fn has(&self, unit: UnitId) -> bool {
+        self.units.contains_key(&unit)
+    }
+
     /// What comes of a unit's paths from now on is asked for, or is not.
-    pub fn watch(&mut self, unit: UnitId, on: bool) {
+    fn watch(&mut self, unit: UnitId, on: bool) {
         if let Some(watched) = self.units.get_mut(&unit) {
             watched.on = on;
+            watched.is_stale |= on;
             watched.each.iter_mut().for_each(|one| one.changed = false);
         }
     }
 
     /// Takes what the kernel has seen.
-    pub fn on_readable(&mut self) {
-        let mut buffer = [0_u8; 16384];
-        let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-        let (mut any, mut all) = (false, false);
-        while let Ok(events) = self.inotify.read_events(&mut buffer) {
-            let mut some = false;
-            for event in events {
-                some = true;
-                all |= event.mask.contains(EventMask::Q_OVERFLOW);
-                let place = self.watches.get(&event.wd.get_watch_descriptor_id());
-                seen.extend(place.map(|(_, path)| path.clone()));
+    fn on_readable(&mut self) {
+        let mut buffer = [MaybeUninit::uninit(); 16384];
+        let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
+        let (mut numbers, mut all) = (BTreeSet::new(), false);
+        while let Ok(event) = events.next() {
+            all |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
+            numbers.insert(event.wd());
+        }
+        for watched in self.units.values_mut() {
+            let seen = numbers.iter().filter_map(|number| watched.places.get(number)).flatten();
+            let seen: BTreeSet<&PathBuf> = seen.collect();
+            watched.is_stale |= all || !seen.is_empty();
+            for one in watched.each.iter_mut().filter(|one| all || seen.contains(&one.path)) {
+                one.changed = true;
             }
-            any |= some;
-            if !some {
-                break;
-            }
         }
-        if !any {
-            return;
+        let is_known = |number: &i32| self.units.values().any(|watched| watched.places.contains_key(number));
+        numbers.retain(|number| !is_known(number));
+        match self.units.values().any(|watched| watched.look.is_some()) {
+            true => self.early.extend(numbers),
+            // Left by a look that was of no use any more.
+            false => self.forget(numbers.iter()),
         }
-        let each = self.units.values_mut().flat_map(|watched| &mut watched.each);
-        for one in each.filter(|one| all || seen.contains(&one.path)) {
-            one.changed = true;
-        }
-        self.rewatch();
     }
 
-    /// The units that are to be run now, each with what came.
-    pub fn take_due(&mut self) -> Vec<(UnitId, String)> {
-        let mut due = Vec::new();
-        for (unit, watched) in self.units.iter_mut().filter(|(_, watched)| watched.on) {
-            let came: Vec<String> = watched.each.iter_mut().filter_map(One::came).collect();
-            due.extend(came.into_iter().next().map(|what| (*unit, what)));
+    /// The units to be looked at, by nobody yet.
+    fn stale(&self) -> Vec<UnitId> {
+        let stale = self
+            .units
+            .iter()
+            .filter(|(_, watched)| watched.is_stale && watched.look.is_none());
+        stale.map(|(unit, _)| *unit).collect()
+    }
+
+    fn begin(&mut self, unit: UnitId, poll: &mut Poll) -> io::Result<()> {
+        let Some(watched) = self.units.get_mut(&unit) else {
+            return Ok(());
+        };
+        let paths = watched.paths();
+        let (answer, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&answer, true)?;
+        let inotify = self.inotify.as_fd();
+        let child = sandbox::start_job_with(&[inotify, writer.as_fd()], || {
+            let seen = serde_json::to_vec(&look::look(inotify, &paths)).unwrap_or_default();
+            let mut left = seen.as_slice();
+            // With nobody to read it, there is nobody to tell.
+            while let Ok(count @ 1..) = rustix::io::write(&writer, left) {
+                left = left.get(count..).unwrap_or_default();
+            }
+            Ok(())
+        })?;
+        let token = poll.add(&answer, Source::PathsSeen(unit))?;
+        watched.is_stale = false;
+        watched.look = Some(Look {
+            pidfd: child.pidfd,
+            answer,
+            token,
+            bytes: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// A child has said something. True: that was all.
+    fn on_seen(&mut self, unit: UnitId, poll: &mut Poll) -> bool {
+        let Some(watched) = self.units.get_mut(&unit) else {
+            return false;
+        };
+        let Some(look) = &mut watched.look else { return false };
+        let mut buffer = [0_u8; 16384];
+        loop {
+            match rustix::io::read(&look.answer, &mut buffer) {
+                Ok(count @ 1..) => look.bytes.extend(buffer.get(..count).unwrap_or_default()),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return false,
+                Ok(_) | Err(_) => break,
+            }
         }
-        due
+        poll.remove(&look.answer, look.token);
+        let seen = serde_json::from_slice(&look.bytes);
+        watched.look = None;
+        match seen {
+            Ok(seen) => self.take(unit, seen),
+            // What was watched before still is, so the next event has them looked at again.
+            Err(_) => tracing::warn!("whoever looked at paths was killed"),
+        }
+        true
+    }
+
+    /// Takes over what a look has seen.
+    fn take(&mut self, unit: UnitId, seen: Seen) {
+        let Some(watched) = self.units.get_mut(&unit) else {
+            return;
+        };
+        for failed in seen.failed {
+            tracing::warn!("watch {failed}");
+        }
+        let mut places: BTreeMap<i32, Vec<PathBuf>> = BTreeMap::new();
+        for (number, path) in seen.watches {
+            if self.early.contains(&number) {
+                watched.is_stale = true;
+                let changed = watched.each.iter_mut().filter(|one| one.path == path);
+                changed.for_each(|one| one.changed = true);
+            }
+            places.entry(number).or_default().push(path);
+        }
+        for (one, found) in watched.each.iter_mut().zip(seen.found) {
+            one.found = found;
+            one.existed.get_or_insert(found.exists);
+        }
+        let before = std::mem::replace(&mut watched.places, places);
+        self.forget(before.keys());
+        if self.units.values().all(|watched| watched.look.is_none()) {
+            self.early.clear();
+        }
+    }
+
+    /// Ends watches that nobody has any more.
+    fn forget<'a>(&self, numbers: impl Iterator<Item = &'a i32>) {
+        for number in numbers {
+            if !self.units.values().any(|watched| watched.places.contains_key(number)) {
+                // The kernel ends a watch by itself when its file goes.
+                let _ = inotify::remove_watch(&self.inotify, *number);
+            }
+        }
+    }
+
+    /// What came of a unit's paths, if it is to be run now.
+    fn take_due(&mut self, unit: UnitId) -> Option<String> {
+        let watched = self.units.get_mut(&unit).filter(|watched| watched.on)?;
+        let came: Vec<String> = watched.each.iter_mut().filter_map(One::came).collect();
+        came.into_iter().next()
     }
 
     /// The paths of a unit, for people.
@@ -136,28 +244,17 @@ impl Paths {
             .collect()
     }
 
-    /// Watches what is there now of all paths and of the ways to them, and nothing else.
-    fn rewatch(&mut self) {
-        let mut wanted: BTreeMap<PathBuf, WatchMask> = BTreeMap::new();
-        let each = self.units.values().flat_map(|watched| &watched.each);
-        for (path, mask) in each.flat_map(One::places) {
-            wanted.entry(path).and_modify(|its| *its |= mask).or_insert(mask);
-        }
-        let mut watches = self.inotify.watches();
-        let mut kept = BTreeMap::new();
-        for (path, mask) in wanted {
-            // Two names may be of one file. What went since is looked for at the next event.
-            match watches.add(&path, mask | WatchMask::MASK_ADD) {
-                Ok(descriptor) => drop(kept.insert(descriptor.get_watch_descriptor_id(), (descriptor, path))),
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-                Err(error) => tracing::warn!("watch {}: {error}", path.display()),
-            }
-        }
-        for (number, (descriptor, _)) in std::mem::replace(&mut self.watches, kept) {
-            if !self.watches.contains_key(&number) {
-                // The kernel drops a watch by itself when its file goes.
-                drop(watches.remove(descriptor));
-            }
+    /// Looks at all of them without a child.
+    #[cfg(test)]
+    fn look_here(&mut self) {
+        for unit in self.units.keys().copied().collect::<Vec<_>>() {
+            let Some(watched) = self.units.get_mut(&unit) else {
+                continue;
+            };
+            watched.is_stale = false;
+            let paths = watched.paths();
+            let seen = look::look(&self.inotify, &paths);
+            self.take(unit, seen);
         }
     }
 }
@@ -168,157 +265,99 @@ impl AsFd for Paths {
     }
 }
 
-impl One {
-    fn text(&self) -> String {
-        format!("{} {}", self.test.word(), self.path.display())
-    }
+/// In place of a unit: the machine's time zone, which the timers' calendars are of.
+const TIME_ZONE: UnitId = UnitId(u32::MAX);
 
-    /// What it says, if its time has come. A change is told once, what is there each time.
-    fn came(&mut self) -> Option<String> {
-        let exists = self.path.symlink_metadata().is_ok();
-        let flipped = std::mem::replace(&mut self.existed, exists) != exists;
-        let changed = std::mem::take(&mut self.changed);
-        let came = match self.test {
-            PathTest::Exists => exists,
-            PathTest::DirectoryNotEmpty => fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some()),
-            PathTest::Changed | PathTest::Modified => changed || flipped,
-        };
-        came.then(|| self.text())
-    }
-
-    /// What is watched for it, as systemd does.
-    fn places(&self) -> Vec<(PathBuf, WatchMask)> {
-        let moved = WatchMask::DELETE_SELF | WatchMask::MOVE_SELF | WatchMask::ATTRIB;
-        let own = match self.test {
-            PathTest::Exists => moved,
-            PathTest::DirectoryNotEmpty => moved | WatchMask::CREATE | WatchMask::MOVED_TO,
-            PathTest::Changed => {
-                moved | WatchMask::CLOSE_WRITE | WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE
+impl Supervisor {
+    /// These are the paths of a unit from now on. With none at all, nothing is watched.
+    pub(super) fn set_paths(&mut self, unit: UnitId, wanted: &[WatchedPath]) -> io::Result<()> {
+        if self.triggers.paths.is_none() {
+            if wanted.is_empty() {
+                return Ok(());
             }
-            PathTest::Modified => {
-                let changed = WatchMask::CLOSE_WRITE | WatchMask::CREATE | WatchMask::DELETE | WatchMask::MOVE;
-                moved | changed | WatchMask::MODIFY
-            }
-        };
-        let is_there = |path: &Path| path.symlink_metadata().is_ok();
-        let mut places = Vec::new();
-        let mut missing = !is_there(&self.path);
-        if !missing {
-            places.push((self.path.clone(), own));
+            let paths = Paths::new()?;
+            let token = self.poll.add(&paths, Source::Paths)?;
+            self.triggers.paths = Some((paths, token));
         }
-        for parent in self.path.ancestors().skip(1).filter(|parent| is_there(parent)) {
-            // The first that is there is where the next one comes.
-            let also = if missing {
-                WatchMask::CREATE | WatchMask::MOVED_TO
+        if let Some((mut paths, token)) = self.triggers.paths.take() {
+            if let Some(look) = paths.set(unit, wanted) {
+                self.poll.remove(&look.answer, look.token);
+                signal(&look.pidfd, Signal::KILL);
+            }
+            if paths.is_empty() {
+                self.poll.remove(&paths, token);
             } else {
-                WatchMask::empty()
-            };
-            missing = false;
-            places.push((parent.to_owned(), moved | also));
+                self.triggers.paths = Some((paths, token));
+            }
         }
-        places
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UNIT: UnitId = UnitId(7);
-
-    struct Play {
-        paths: Paths,
-        dir: tempfile::TempDir,
+        self.look_at_paths();
+        Ok(())
     }
 
-    impl Play {
-        fn new(test: PathTest, name: &str) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let mut paths = Paths::new().unwrap();
-            let watched = WatchedPath::of(test, dir.path().join(name));
-            paths.set(UNIT, &[watched]);
-            paths.watch(UNIT, true);
-            Self { paths, dir }
-        }
-
-        fn comes(&mut self) -> bool {
-            self.paths.on_readable();
-            !self.paths.take_due().is_empty()
-        }
-
-        fn at(&self, name: &str) -> PathBuf {
-            self.dir.path().join(name)
+    pub(super) fn watch_paths(&mut self, unit: UnitId, on: bool) {
+        if let Some((paths, _)) = &mut self.triggers.paths {
+            paths.watch(unit, on);
+            self.look_at_paths();
         }
     }
 
-    #[test]
-    fn a_path_that_comes_with_the_directories_above_it() {
-        let mut play = Play::new(PathTest::Exists, "a/b/go");
-        assert!(!play.comes());
-        fs::create_dir(play.at("a")).unwrap();
-        assert!(!play.comes());
-        fs::create_dir(play.at("a/b")).unwrap();
-        assert!(!play.comes());
-        fs::write(play.at("a/b/go"), "").unwrap();
-        assert!(play.comes());
-        assert!(play.comes(), "as long as it is there");
-        fs::remove_dir_all(play.at("a")).unwrap();
-        assert!(!play.comes());
-        fs::create_dir_all(play.at("a/b")).unwrap();
-        fs::write(play.at("a/b/go"), "").unwrap();
-        assert!(play.comes(), "a directory that was made anew is found");
+    /// As long as some timer has a calendar, its zone is watched.
+    pub(super) fn watch_time_zone(&mut self, on: bool) {
+        let is_on = self
+            .triggers
+            .paths
+            .as_ref()
+            .is_some_and(|(paths, _)| paths.has(TIME_ZONE));
+        if is_on == on {
+            return;
+        }
+        let file = WatchedPath {
+            changed: Some("/etc/localtime".into()),
+            ..WatchedPath::default()
+        };
+        let wanted = on.then_some(file);
+        if let Err(error) = self.set_paths(TIME_ZONE, wanted.as_slice()) {
+            tracing::warn!("the time zone cannot be watched: {error}");
+        }
+        self.watch_paths(TIME_ZONE, on);
     }
 
-    #[test]
-    fn a_change_is_told_once() {
-        let mut play = Play::new(PathTest::Changed, "file");
-        assert!(!play.comes());
-        fs::write(play.at("file"), "a").unwrap();
-        assert!(play.comes() && !play.comes());
-        fs::write(play.at("file"), "b").unwrap();
-        assert!(play.comes() && !play.comes());
-        // Another file in its place, as editors save.
-        fs::write(play.at("new"), "c").unwrap();
-        assert!(!play.comes());
-        fs::rename(play.at("new"), play.at("file")).unwrap();
-        assert!(play.comes() && !play.comes());
-        fs::write(play.at("file"), "d").unwrap();
-        assert!(play.comes() && !play.comes());
-        fs::remove_file(play.at("file")).unwrap();
-        assert!(play.comes() && !play.comes());
+    /// Something has happened to a path.
+    pub(in crate::supervisor) fn on_paths(&mut self) {
+        if let Some((paths, _)) = &mut self.triggers.paths {
+            paths.on_readable();
+            self.look_at_paths();
+        }
     }
 
-    #[test]
-    fn what_happens_while_it_runs_is_no_trigger_but_what_is_there_after_it() {
-        let mut play = Play::new(PathTest::Changed, "file");
-        fs::write(play.at("file"), "a").unwrap();
-        assert!(play.comes());
-        play.paths.watch(UNIT, false);
-        fs::write(play.at("file"), "b").unwrap();
-        assert!(!play.comes());
-        play.paths.watch(UNIT, true);
-        assert!(!play.comes());
-        play.paths.watch(UNIT, false);
-        fs::remove_file(play.at("file")).unwrap();
-        assert!(!play.comes());
-        play.paths.watch(UNIT, true);
-        assert!(play.comes());
+    fn look_at_paths(&mut self) {
+        let Some((paths, _)) = &mut self.triggers.paths else {
+            return;
+        };
+        for unit in paths.stale() {
+            if let Err(error) = paths.begin(unit, &mut self.poll) {
+                // It is tried again at the next event.
+                tracing::warn!("nobody can look at paths: {error}");
+            }
+        }
     }
 
-    #[test]
-    fn each_write_and_what_is_in_a_directory() {
-        use std::io::Write;
-        let mut play = Play::new(PathTest::Modified, "file");
-        let mut file = fs::File::create(play.at("file")).unwrap();
-        assert!(play.comes());
-        file.write_all(b"x").unwrap();
-        assert!(play.comes(), "it is not closed yet");
-        let mut play = Play::new(PathTest::DirectoryNotEmpty, "spool");
-        fs::create_dir(play.at("spool")).unwrap();
-        assert!(!play.comes());
-        fs::write(play.at("spool/job"), "").unwrap();
-        assert!(play.comes());
-        fs::remove_file(play.at("spool/job")).unwrap();
-        assert!(!play.comes());
+    /// A child has looked at a unit's paths.
+    pub(in crate::supervisor) fn on_paths_seen(&mut self, unit: UnitId) {
+        let Some((paths, _)) = &mut self.triggers.paths else {
+            return;
+        };
+        if !paths.on_seen(unit, &mut self.poll) {
+            return;
+        }
+        match paths.take_due(unit) {
+            Some(_) if unit == TIME_ZONE => self.on_time_zone(),
+            Some(what) => {
+                let by = Cause::Path(what.into());
+                self.queue.push_back(Event::Triggered { unit, by });
+            }
+            None => {}
+        }
+        self.look_at_paths();
     }
 }

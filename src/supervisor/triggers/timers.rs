@@ -252,9 +252,9 @@ fn put_off(at: Wall, by: Duration) -> Wall {
 fn next_after(calendar: &Calendar, after: Wall) -> Option<Wall> {
     let zone = match &calendar.zone {
         Zone::Utc => TimeZone::UTC,
-        Zone::Local => log::zone(),
+        Zone::Local => log::zone_now(),
         // One that went away since is the machine's own, and never a reason to run at no time at all.
-        Zone::Named(name) => log::zone_named(name).unwrap_or_else(log::zone),
+        Zone::Named(name) => log::zone_named(name).unwrap_or_else(log::zone_now),
     };
     let next = calendar.next_in(&zone, Timestamp::from_microsecond(after.0).ok()?)?;
     Some(Wall(next.as_microsecond()))
