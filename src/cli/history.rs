@@ -26,14 +26,20 @@ pub fn why(session: &mut Session<'_>, unit: String) -> Result<(), Failure> {
         } else {
             format!("{:1$}└─ ", "", (nth - 1) * 3)
         };
-        writeln!(session.out, "{}{}", paint(DIM, lead), sentence(entry))?;
+        // What is behind the last one is not told below it.
+        let cause = if nth + 1 == chain.chain.len() {
+            self::chain(entry)
+        } else {
+            cause(entry)
+        };
+        writeln!(session.out, "{}{}", paint(DIM, lead), sentence(entry, &cause))?;
     }
     Ok(())
 }
 
-fn sentence(entry: &Entry) -> String {
+fn sentence(entry: &Entry, cause: &str) -> String {
     let unit = paint(render::BOLD, &entry.unit);
-    let by = paint(DIM, format_args!("by {}, {}", cause(entry), when(entry)));
+    let by = paint(DIM, format_args!("by {cause}, {}", when(entry)));
     format!("{unit} {}  {by}", event(entry))
 }
 

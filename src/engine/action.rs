@@ -166,6 +166,8 @@ pub enum Change {
     },
     /// It runs already: it was found running when svcd came up.
     Adopted,
+    /// Not even the last signal has ended all of it.
+    Stuck,
     Refused {
         why: Box<str>,
     },

@@ -364,4 +364,5 @@ pub enum Because {
     OnSuccessOf,
     StoppedWith,
     BackWith,
+    BadHealthOf,
 }

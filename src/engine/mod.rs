@@ -241,7 +241,7 @@ impl Engine {
                 chain.push(entry.clone());
                 if let Change::Starting { by } | Change::Stopping { by } = &entry.what {
                     next = match by {
-                        Cause::Unit(other, _) => Some(*other),
+                        Cause::Unit(other, _) => Some(*other).filter(|other| *other != unit),
                         Cause::Boot
                         | Cause::Operator { .. }
                         | Cause::Files
@@ -264,6 +264,8 @@ impl Engine {
         let slot = self.slot(id)?;
         match because {
             event::Because::StoppedWith => slot.stop.as_ref(),
+            // Its probes tell.
+            event::Because::BadHealthOf => None,
             event::Because::RequiredBy
             | event::Because::WantedBy
             | event::Because::BoundTo

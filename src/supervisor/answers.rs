@@ -74,15 +74,7 @@ impl Supervisor {
                 },
                 false,
             )),
-            Request::Why { unit } => {
-                let chain = self
-                    .engine
-                    .why(self.one(unit)?)
-                    .iter()
-                    .map(|entry| self.entry(entry))
-                    .collect();
-                Ok(reply(&returns::Chain { chain }, false))
-            }
+            Request::Why { unit } => self.why(unit),
             Request::History { unit } => self.history_of(unit.as_deref()),
             _ => Ok(reply(&self.version(), false)),
         }
@@ -411,6 +403,7 @@ pub(super) fn because_text(because: Because) -> &'static str {
         Because::OnSuccessOf => "the success of",
         Because::StoppedWith => "stopped with",
         Because::BackWith => "back with",
+        Because::BadHealthOf => "the bad health of",
     }
 }
 

@@ -4,7 +4,7 @@ use super::Supervisor;
 use super::children::signal;
 use crate::control;
 use crate::engine::action::{Action, Change, Scope};
-use crate::engine::event::Cause;
+use crate::engine::event::{Because, Cause};
 use crate::engine::{RunId, UnitId};
 use crate::init::Role;
 use crate::unit::{Kind, Signal};
@@ -105,13 +105,11 @@ impl Supervisor {
 
     /// A unit that the machine is for is not well.
     fn reboot_for(&mut self, unit: UnitId) {
-        let name = self.engine.unit(unit).map(|unit| unit.name.to_string());
-        let cause = Cause::Signal(format!("unhealthy {}", name.unwrap_or_default()).into());
         let power = (self.role == Role::Machine).then_some(control::Power::Reboot);
         if power.is_none() {
             return tracing::error!("on-unhealthy = \"reboot\" is for the init of a machine, which this is not");
         }
-        self.begin_shutdown(power, cause);
+        self.begin_shutdown(power, Cause::Unit(unit, Because::BadHealthOf));
     }
 
     fn report(&mut self, unit: UnitId, what: Change) {
@@ -127,6 +125,7 @@ impl Supervisor {
         let failed = matches!(
             what,
             Change::GaveUp { .. }
+                | Change::Stuck
                 | Change::Unhealthy { .. }
                 | Change::Refused { .. }
                 | Change::Ended { failed: true, .. }

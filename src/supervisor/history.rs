@@ -21,6 +21,8 @@ use crate::engine::{Entry, UnitId};
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// So many moves are told, the last ones. With some 250 bytes each they fit into what a client may leave unread.
 const TOLD_MAX: usize = 2_000;
+/// So many moves of a life of svcd's before this one say why a unit is as it is.
+const WHY_BEFORE_MAX: usize = 32;
 /// A chain of causes is told no further than this.
 const CHAIN_MAX: usize = 8;
 
@@ -114,7 +116,31 @@ impl Supervisor {
         Ok(reply(&returns::Entries { entries }, false))
     }
 
-    pub(super) fn entry(&self, entry: &Entry) -> view::Entry {
+    /// Why a unit is as it is. Where that is since svcd came up, or nothing is known of it since then, what came before
+    /// follows from the file.
+    pub(super) fn why(&mut self, name: &str) -> Result<Vec<u8>, Failure> {
+        let unit = self.one(name)?;
+        self.history.write();
+        let chain = self.engine.why(unit);
+        let mut chain: Vec<view::Entry> = chain.iter().map(|entry| self.entry(entry)).collect();
+        if chain.last().is_none_or(|entry| entry.by.kind == "boot") {
+            let since = timestamp(self.since.wall.0);
+            let of = chain.last().map_or(name, |entry| &entry.unit);
+            let mut before = self.history.read(Some(of));
+            // Times of one form, in UTC, are in the order of their text.
+            before.retain(|entry| entry.at < since);
+            for entry in before.into_iter().rev().take(WHY_BEFORE_MAX) {
+                let is_cause = matches!(entry.what.as_str(), "starting" | "stopping") && entry.by.kind != "policy";
+                chain.push(entry);
+                if is_cause {
+                    break;
+                }
+            }
+        }
+        Ok(reply(&returns::Chain { chain }, false))
+    }
+
+    fn entry(&self, entry: &Entry) -> view::Entry {
         self.view_of_move(entry.at, entry.unit, &entry.what)
     }
 

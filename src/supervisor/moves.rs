@@ -17,6 +17,7 @@ pub fn change_word(change: &Change) -> &'static str {
         Change::Signalled { .. } => "signalled",
         Change::Updated { .. } => "updated",
         Change::Adopted => "adopted",
+        Change::Stuck => "stuck",
         Change::Refused { .. } => "refused",
         Change::Healthy => "healthy",
         Change::Unhealthy { .. } => "unhealthy",
@@ -36,6 +37,7 @@ pub fn change_text(change: &Change) -> String {
         Change::Signalled { signal, .. } => format!("sent {signal}"),
         Change::Updated { what, .. } => format!("updated: {what}"),
         Change::Adopted => "adopted: it ran when svcd came up".to_owned(),
+        Change::Stuck => "stuck: some of its processes do not die".to_owned(),
         Change::Refused { why } => format!("refused: {why}"),
         Change::Unhealthy { failures } => format!("unhealthy: {failures} probes in a row failed"),
     }

@@ -15,6 +15,7 @@
 
 mod consoles;
 mod deploy;
+mod health;
 mod machine;
 mod never_dies;
 mod orphans;

@@ -86,7 +86,14 @@ fn history_outlives_svcd_and_its_units_and_is_bounded() {
     svcd.ok(&["start", "web", "gone"]);
     svcd.stop();
     svcd.start_again();
+    // Why it is as it is, of the life of svcd's before.
+    assert_eq!(
+        texts(&svcd, &["why", "web"]),
+        ["web ended: success (policy)", "web stopping (signal)"]
+    );
+    assert!(svcd.ok(&["why", "web"]).contains("SIGTERM to svcd"));
     svcd.ok(&["start", "web"]);
+    assert_eq!(texts(&svcd, &["why", "web"]).last().unwrap(), "web starting (operator)");
     svcd.remove("gone.toml");
     eventually("it is gone", || svcd.svc(&["status", "gone"]).code == 4);
     let starts = |unit: &str| {

@@ -265,6 +265,7 @@ impl Judge {
             | Change::Reloaded
             | Change::Signalled { .. }
             | Change::Adopted
+            | Change::Stuck
             | Change::Updated { .. } => Ok(()),
         }
     }

@@ -37,6 +37,12 @@ pub fn page() -> String {
         "`run` and `exec` end as the command does: with its exit status, with 128 and the number of the signal that ended \
          it, or, where it could not be executed, with 127 if it is not there and 126 otherwise.",
     );
+    page.heading("WHO ENDED A SERVICE");
+    page.paragraph(
+        "The result of a service that a signal ended says by whom where svcd knows: somebody's `svc kill`, or svcd itself, \
+         at a stop, after a time that was up, or for its watchdog. Where the kernel killed it for memory the result is \
+         oom. Of a signal that another process has sent the kernel tells svcd no more than which it was.",
+    );
     page.heading("ENVIRONMENT");
     page.item(
         "SVC_SOCKET",

@@ -140,6 +140,7 @@ saved!(
         OnSuccessOf,
         StoppedWith,
         BackWith,
+        BadHealthOf,
     }
 );
 saved!(enum Change {
@@ -155,6 +156,7 @@ saved!(enum Change {
     Signalled { signal, by },
     Updated { what, by },
     Adopted,
+    Stuck,
     Refused { why },
     Healthy,
     Unhealthy { failures },

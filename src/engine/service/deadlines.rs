@@ -1,6 +1,6 @@
 //! Times that are over: what each state does then.
 
-use crate::engine::action::{Action, Outcome, Scope};
+use crate::engine::action::{Action, Change, Outcome, Scope};
 use crate::engine::event::{Cause, Mono, Role};
 use crate::engine::slot::{Ending, Slot, State, StopPhase, after};
 use crate::engine::view::RunResult;
@@ -140,6 +140,7 @@ impl Engine {
         if let Some(slot) = self.slot_mut(unit) {
             slot.last = Some(ending.result.clone());
         }
+        self.report(unit, Change::Stuck);
         self.set_state(unit, State::Stuck { ending }, Some(why.clone()));
         self.answer_jobs(unit, |_| true, &Outcome::Failed(why));
         self.out.push(Action::AwaitEmpty { run });

@@ -86,7 +86,8 @@ impl Supervisor {
             | Change::Reloaded
             | Change::Signalled { .. }
             | Change::Updated { .. }
-            | Change::Adopted => return,
+            | Change::Adopted
+            | Change::Stuck => return,
         };
         *self.generations.failures.entry(unit.clone()).or_default() += failures;
         self.keep.touch(FILES);

@@ -1,0 +1,45 @@
+//! A machine that is there for one unit starts again where that is not well.
+
+use super::machine::{Bus, Machine};
+use super::roots::{UUID, disk};
+
+/// It waits for the machine's end; at the next boot it tells why that came.
+const SCRIPT: &str = r#"
+grep -q probe.well /proc/cmdline || sleep 1000000
+echo "why=$(grep -o '"kind":"unit","text":"the bad health of [^"]*"' /var/lib/svc/history | head -n 1)"
+"#;
+
+const WEB: &str = r#"
+[unit]
+wanted-by = ["default"]
+[service]
+exec-start = ["/bin/busybox", "sleep", "1000000"]
+[health]
+exec = ["/bin/busybox", "grep", "-q", "probe.well", "/proc/cmdline"]
+interval = "200ms"
+retries = 2
+on-unhealthy = "reboot"
+[isolation]
+profile = "none"
+"#;
+
+#[test]
+fn a_unit_that_is_not_well_has_the_machine_start_again() {
+    let test = "a_unit_that_is_not_well_has_the_machine_start_again";
+    let Some(mut machine) = Machine::new(test, SCRIPT) else {
+        return;
+    };
+    machine.initramfs = None;
+    let mut tree = disk(SCRIPT);
+    tree.directory("etc/svc/units");
+    tree.file("/etc/svc/units/web.toml", WEB);
+    let mut machine = machine.disk(&tree, Bus::Nvme, "root", UUID);
+    let line = " root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd";
+    machine.line = line.to_owned();
+    // qemu ends where the machine would start again.
+    let console = machine.run();
+    assert!(console.has("web: unhealthy: 2 probes in a row failed"), "{}", console.0);
+    machine.line = format!("{line} probe.well");
+    let console = machine.boot();
+    assert!(console.value("why").contains("the bad health of web"), "{}", console.0);
+}
