@@ -79,7 +79,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/control/tests.rs", 521),
     ("src/control/view.rs", 409),
     ("src/log/tests.rs", 745),
-    ("src/supervisor/answers.rs", 429),
+    ("src/supervisor/answers.rs", 422),
     ("src/supervisor/clients.rs", 394),
     ("tests/sim/judge.rs", 449),
     ("tests/sim/scenario.rs", 415),

@@ -270,8 +270,7 @@ impl Judge {
         }
     }
 
-    /// Nothing starts before what it requires, while who it comes after is under way, beside whom it conflicts with,
-    /// or over its budget.
+    /// Nothing starts before what it requires, while who it comes after or conflicts with is there, or over its budget.
     fn on_start(&self, place: usize, now: u64, runs: &BTreeMap<RunId, Run>, engine: &Engine) -> Verdict {
         let Some(unit) = self.files[place].clone() else {
             return self.violated("requires", format!("u{place} starts without a file"));
