@@ -97,9 +97,9 @@ impl Stores {
     /// Lets go of all of a unit's but those.
     fn retain(&mut self, unit: UnitId, poll: &mut Poll, keeps: impl Fn(&Stored) -> bool) {
         let Some(all) = self.all.get_mut(&unit) else { return };
-        let (kept, gone) = std::mem::take(all).into_iter().partition(keeps);
+        let (kept, gone): (Vec<Stored>, Vec<Stored>) = std::mem::take(all).into_iter().partition(keeps);
         *all = kept;
-        for Stored { fd, token, .. } in Vec::from(gone) {
+        for Stored { fd, token, .. } in gone {
             token.into_iter().for_each(|token| poll.remove(&fd, token));
         }
         if all.is_empty() {
