@@ -78,9 +78,17 @@ pub fn load(kind: Kind, name: [u8; NAME_BYTES], instructions: &[u64]) -> io::Res
         prog_ifindex: 0,
         expected_attach_type: kind.attach_type(),
     };
-    // SAFETY: BPF_PROG_LOAD reads `insn_cnt` instructions of 8 bytes at `insns` and a C string at `license`, both alive
-    // until the call returns; the other pointers are null with a length of 0.
-    let fd = unsafe { bpf(PROG_LOAD, &mut attributes) }?;
+    /// So often it is tried where a signal interrupts the verifier, such as that of a child's end: EAGAIN.
+    const TRIES_MAX: u32 = 5;
+    let mut tries = 1;
+    let fd = loop {
+        // SAFETY: BPF_PROG_LOAD reads `insn_cnt` instructions of 8 bytes at `insns` and a C string at `license`, both alive
+        // until the call returns; the other pointers are null with a length of 0.
+        match unsafe { bpf(PROG_LOAD, &mut attributes) } {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries < TRIES_MAX => tries += 1,
+            loaded => break loaded?,
+        }
+    };
     // SAFETY: the call succeeded, so this is a new descriptor that nobody else owns.
     describe(unsafe { OwnedFd::from_raw_fd(fd) })
 }

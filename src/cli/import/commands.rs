@@ -134,14 +134,15 @@ pub fn permissions_start_only(draft: &mut Draft, value: &str) -> Fate {
         Ok(true) => {
             // Taken out again by `super::finish`.
             draft.set("service", MARK, true);
-            Fate::Changed("the other commands have the prefix `!`".to_owned())
+            Fate::Changed("the other commands have the prefix `+`".to_owned())
         }
         Ok(false) => Fate::Kept,
         Err(why) => Fate::Lost(why),
     }
 }
 
-/// No key: who sets it asks for a prefix of the commands besides the main one.
+/// No key: who sets it asks for a prefix of the commands besides the main one, which systemd then runs without its user and
+/// without its sandbox (service.c, EXEC_APPLY_SANDBOXING).
 const MARK: &str = "(permissions start only)";
 
 /// Gives the other commands the prefix that was asked for.
@@ -165,7 +166,7 @@ pub fn prefix_others(draft: &mut Draft) {
             if let Some(Value::String(program)) = command.get_mut(0)
                 && !program.contains(['!', '+'])
             {
-                program.insert(0, '!');
+                program.insert(0, '+');
             }
         }
         draft.set("service", key, commands);
