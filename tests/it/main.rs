@@ -37,6 +37,7 @@ mod history;
 mod hung;
 mod images;
 mod import;
+mod imported;
 mod inner;
 mod isolation;
 mod killed;

@@ -79,7 +79,16 @@ fn up_as_nobody(plan: Plan, wrapper: &[&str], look: impl Fn(&Path, &dyn Fn() -> 
     fs::set_permissions(&svc, fs::Permissions::from_mode(0o755)).unwrap();
     let said = plan.dir().join("said");
     let output = fs::File::create(&said).unwrap();
-    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    // Busybox has one of its own, which a shell of its prefers.
+    let setpriv = program("setpriv").unwrap().display().to_string();
+    let nobody = [
+        setpriv.as_str(),
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+    ];
     let words = [wrapper, &nobody].concat();
     let mut up = Command::new(words[0])
         .args(&words[1..])
