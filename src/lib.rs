@@ -25,6 +25,7 @@
 //! | [`cgroup`] | limits, membership, accounting on v1, v2 and hybrid | unit, sys |
 //! | [`log`] | the units' output: capture, rotation, reading | unit, sys |
 //! | `image` | the store, formats, layers and registries, linked by `svc` alone; and what a root is made of | unit, sys |
+//! | [`net`] | the bridge, links and rules of services | unit, sys |
 //! | [`control`] | the wire: varlink, and what a client sees | unit, sys |
 //! | `cli` | a file for each verb of `svc` | control, unit, image, log, the probes |
 //! | [`init`] | a machine's init: first mounts, modules, the root | sys |
@@ -58,6 +59,7 @@ pub mod engine;
 pub mod image;
 pub mod init;
 pub mod log;
+pub mod net;
 pub mod sandbox;
 pub mod supervisor;
 pub mod sys;

@@ -27,16 +27,25 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cgroup", &["unit", "sys"]),
     ("log", &["unit", "sys"]),
     ("image", &["unit", "sys"]),
+    ("net", &["unit", "sys"]),
     ("control", &["unit", "sys"]),
     (
         "supervisor",
         &[
-            "unit", "engine", "sandbox", "cgroup", "log", "image", "control", "init", "sys",
+            "unit", "engine", "sandbox", "cgroup", "log", "image", "net", "control", "init", "sys",
         ],
     ),
     (
         "cli",
-        &["control", "unit", "image", "log", "cgroup::probe", "sandbox::probe"],
+        &[
+            "control",
+            "unit",
+            "image",
+            "log",
+            "cgroup::probe",
+            "net::probe",
+            "sandbox::probe",
+        ],
     ),
     ("init", &["sys"]),
     ("sys", &[]),
@@ -45,22 +54,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// What the engine may not touch, since it is replayed by the simulation: the world outside its arguments.
-const OUT_OF_ENGINE: &[&str] = &[
-    "std::fs",
-    "std::io",
-    "std::net",
-    "std::os",
-    "std::process",
-    "std::thread",
-    "std::env",
-    "nix::",
-    "rustix::",
-    "libc::",
-    "tracing::",
-    "jiff::",
-    "HashMap",
-    "HashSet",
-];
+const OUT_OF_ENGINE: &str = "std::fs std::io std::net std::os std::process std::thread std::env nix:: \
+    rustix:: libc:: tracing:: jiff:: HashMap HashSet";
 
 const LINES_OF_FUNCTION_MAX: usize = 70;
 const LINES_OF_FILE_MAX: usize = 400;
@@ -77,7 +72,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/cli/tests.rs", 700),
     ("src/cli/up.rs", 480),
     ("src/control/tests.rs", 521),
-    ("src/control/view.rs", 409),
     ("src/log/tests.rs", 745),
     ("src/supervisor/answers.rs", 422),
     ("src/supervisor/clients.rs", 394),
@@ -155,7 +149,7 @@ fn engine_knows_no_world() {
     let mut wrong = Vec::new();
     for file in rust_files("src/engine") {
         for (number, line) in file.code.lines().enumerate() {
-            for name in OUT_OF_ENGINE {
+            for name in OUT_OF_ENGINE.split_whitespace() {
                 if line.contains(name) {
                     wrong.push(format!(
                         "{}:{}: the engine is a pure function and names {name}",

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::render::{BAD, BOLD, DIM, GOOD, Table, cell, paint};
 use super::session::Session;
 use crate::cgroup::probe::{self as controllers, Means};
+use crate::net::probe as networks;
 use crate::sandbox::probe::Kernel;
 
 /// One thing that svcd may or may not have here.
@@ -30,6 +31,7 @@ struct Report {
     controllers: Vec<Finding>,
     namespaces: Vec<Finding>,
     privileges: Vec<Finding>,
+    network: Vec<Finding>,
 }
 
 /// `svc doctor`.
@@ -50,6 +52,7 @@ pub fn run(session: &mut Session<'_>) -> Result<(), Failure> {
         controllers: controllers::look().into_iter().map(of_controller).collect(),
         namespaces: kernel.namespaces().into_iter().map(of_kernel).collect(),
         privileges: kernel.privileges().into_iter().map(of_kernel).collect(),
+        network: networks::look().into_iter().map(of_kernel).collect(),
     };
     if session.json {
         return session.print_json(&report);
@@ -58,6 +61,7 @@ pub fn run(session: &mut Session<'_>) -> Result<(), Failure> {
         ("CONTROLLER", &report.controllers),
         ("NAMESPACE", &report.namespaces),
         ("PRIVILEGE", &report.privileges),
+        ("NETWORK", &report.network),
     ]
     .into_iter()
     .enumerate()
@@ -67,7 +71,12 @@ pub fn run(session: &mut Session<'_>) -> Result<(), Failure> {
         }
         table(title, findings).print(session.out)?;
     }
-    let missing = [&report.controllers, &report.namespaces, &report.privileges];
+    let missing = [
+        &report.controllers,
+        &report.namespaces,
+        &report.privileges,
+        &report.network,
+    ];
     let missing = missing
         .into_iter()
         .flatten()

@@ -230,6 +230,10 @@ pub fn ps(session: &mut Session<'_>, unit: String) -> Result<(), Failure> {
             paint(DIM, format_args!("namespaces of {}: {namespaces}", process.host))
         )?;
     }
+    if let Some(network) = &processes.network {
+        let network = harmless(&super::status::network(network));
+        writeln!(session.out, "{}", paint(DIM, format_args!("network: {network}")))?;
+    }
     Ok(())
 }
 

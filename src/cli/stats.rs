@@ -51,6 +51,12 @@ fn block(unit: &UnitStats) -> String {
             &[format!("{name}: read {read} in {reads}, written {written} in {writes}")],
         );
     }
+    if let Some(network) = &unit.network {
+        let of = |word: &str, count: u64, packets: u64| format!("{word} {} in {packets}", bytes(count));
+        let received = of("received", network.received_bytes, network.received_packets);
+        let sent = of("sent", network.sent_bytes, network.sent_packets);
+        say(&mut text, "network", &[received, sent]);
+    }
     for (name, pressure) in &unit.pressure {
         say(&mut text, &format!("{name} stalls"), &[stalls(pressure)]);
     }

@@ -11,6 +11,7 @@ use super::session::{Session, is_pattern};
 use super::time;
 use crate::control::Request;
 use crate::control::health::Health;
+use crate::control::network::Network;
 use crate::control::returns;
 use crate::control::view::{Amount, Limit, State, UnitLine, UnitStatus, Version};
 use crate::log;
@@ -87,6 +88,7 @@ fn block(status: &UnitStatus, now: i64) -> String {
     );
     lines.say_some("keeps", stored(status.stored_descriptors).as_deref());
     lines.say_some("health", status.health.as_ref().map(health).as_deref());
+    lines.say_some("network", status.network.as_ref().map(network).as_deref());
     lines.say_some("cgroup", status.cgroup.as_deref());
     lines.say_some("uses", usage(status).as_deref());
     lines.say_list("limits", &limits(&status.limits));
@@ -105,6 +107,19 @@ fn block(status: &UnitStatus, now: i64) -> String {
         }
     }
     lines.0
+}
+
+/// `10.88.0.2/16, fd73:7663::2/64 by link svc0-2, publishes 8080:80/tcp by nftables`.
+pub fn network(network: &Network) -> String {
+    let mut text = match network.addresses.is_empty() {
+        true => network.mode.clone(),
+        false => network.addresses.join(", "),
+    };
+    text.push_str(&format!(" by link {}", network.link));
+    if let Some(by) = &network.published_by {
+        text.push_str(&format!(", publishes {} by {by}", network.publish.join(", ")));
+    }
+    text
 }
 
 struct Lines(String);

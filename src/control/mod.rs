@@ -6,6 +6,7 @@
 //! [`client`] is the caller's side, [`channel`] what it hears of a process that has its streams.
 //! Knows no engine and no supervisor: who may ask what, and what the answer is, is decided by the one that listens.
 
+mod amount;
 pub mod call;
 pub mod channel;
 pub mod client;
@@ -14,6 +15,7 @@ pub mod finding;
 pub mod frame;
 pub mod health;
 pub mod interface;
+pub mod network;
 pub mod reply;
 pub mod request;
 pub mod returns;

@@ -66,6 +66,9 @@ pub struct Tree {
 pub struct Processes {
     /// By their number.
     pub processes: Vec<view::Process>,
+    /// What their unit has of the network, where that is its own.
+    #[serde(default)]
+    pub network: Option<super::network::Network>,
 }
 
 /// Answer to Plan, Apply and Rollback.

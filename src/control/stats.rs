@@ -26,6 +26,9 @@ pub struct UnitStats {
     pub io: Option<Vec<IoStats>>,
     /// Processes and threads.
     pub pids: PidsStats,
+    /// What went over its port of the bridge; none where it has none.
+    #[serde(default)]
+    pub network: Option<super::network::NetworkStats>,
     /// How long its tasks waited for `cpu`, `memory` and `io`; without those that the kernel does not keep.
     pub pressure: BTreeMap<String, Pressure>,
 }

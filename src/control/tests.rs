@@ -280,8 +280,8 @@ fn status_prints_the_contract() {
     )
     .unwrap();
     let mut printed = kebab(serde_json::to_value(&status).unwrap());
-    let new = "description kind frozen reason result-text step-exit-code usage findings root triggers health stored-descriptors";
-    for added in new.split(' ') {
+    let new = "description kind frozen reason result-text step-exit-code usage findings root triggers health stored-descriptors network";
+    for added in new.split_whitespace() {
         assert!(printed.as_object_mut().unwrap().remove(added).is_some(), "{added}");
     }
     assert_eq!(printed, contract);

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::amount::Amount;
 pub use super::finding::Finding;
 pub use super::timing::UnitTiming;
 pub use super::trigger::Trigger;
@@ -72,6 +73,8 @@ pub struct UnitStatus {
     pub isolation: BTreeMap<String, String>,
     /// What its root is made of, where that is not the machine's own.
     pub root: Option<super::root::Root>,
+    /// Its links and addresses, while it has some of its own.
+    pub network: Option<super::network::Network>,
     /// What its probes say, where it has some and is up.
     pub health: Option<super::health::Health>,
     /// What the service says of itself (`STATUS=` of sd_notify(3)).
@@ -151,33 +154,6 @@ pub struct Limit {
     pub current: Option<Amount>,
     /// The most that was.
     pub peak: Option<Amount>,
-}
-
-/// A number. Whole ones are written without a point, so that bytes look like bytes; exact up to 2^53.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Deserialize)]
-pub struct Amount(pub f64);
-
-impl From<u64> for Amount {
-    fn from(value: u64) -> Self {
-        Self(value as f64)
-    }
-}
-
-impl From<f64> for Amount {
-    fn from(value: f64) -> Self {
-        Self(value)
-    }
-}
-
-impl Serialize for Amount {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        // 2^63: what does not fit is written with a point.
-        if self.0.fract() == 0.0 && self.0.abs() < 9_223_372_036_854_775_808.0 {
-            to.serialize_i64(self.0 as i64)
-        } else {
-            to.serialize_f64(self.0)
-        }
-    }
 }
 
 /// One line of `svc list`.

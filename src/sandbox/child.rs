@@ -22,7 +22,7 @@ use crate::sys::child::exit;
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
 use crate::unit::namespaces::IdMap;
-use crate::unit::{Account, RlimitResource};
+use crate::unit::{Account, Rlimit, RlimitResource};
 
 /// A child that was cloned and works through its order.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ fn perform(setup: &Setup<'_>) -> StepFailed {
         files: None,
         made: Vec::new(),
         users: None,
+        descriptors: None,
     };
     // What we hold of svcd's must not be read by whoever else is in the namespaces that we enter (CVE-2016-9962).
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -86,6 +87,8 @@ struct Performer {
     files: Option<landlock::Rules>,
     made: Vec<directories::Made>,
     users: Option<Users>,
+    /// How many there may be, from the program on.
+    descriptors: Option<Rlimit>,
 }
 
 impl Performer {
@@ -106,7 +109,7 @@ impl Performer {
             Step::Clocks(offsets) => clocks::enter(offsets),
             Step::Hostname(name) => rustix::system::sethostname(name.as_bytes()).map_err(failed("hostname")),
             Step::Users(step) => step.perform(&mut self.users),
-            Step::LoopbackUp => crate::sys::loopback::bring_up().map_err(of_io("loopback")),
+            Step::Network(step) => step.perform(self.users.as_ref()),
             Step::Directories(wanted) => directories::make(wanted).map(|made| self.made = made),
             Step::View(mounts) => view::make(mounts, self.users.as_ref()),
             Step::Access(rules) => view::hold(rules),
@@ -116,7 +119,7 @@ impl Performer {
             Step::Attach(attached, user, map) => attached.set(|| owner(user.as_ref(), map.as_ref())),
             Step::Scheduling(wanted) => scheduling::set(wanted),
             Step::OomScore(score) => scheduling::set_oom_score(*score),
-            Step::Rlimits(limits) => limits.iter().try_for_each(set_rlimit),
+            Step::Rlimits(limits) => limits.iter().try_for_each(|limit| self.set_rlimit(limit)),
             Step::Umask(mode) => set_umask(*mode),
             Step::Personality(domain) => set_personality(*domain),
             Step::Keyring => crate::sys::keyring::join_new_session().map_err(of_io("keyring-mode")),
@@ -145,10 +148,26 @@ impl Performer {
             Step::Environment(from) => {
                 environment::gather(from, &self.person, &[]).map(|variables| self.variables = variables)
             }
-            Step::Exec(execution) => execution.perform(std::mem::take(&mut self.variables), self.files.take()),
+            Step::Exec(execution) => {
+                self.descriptors.as_ref().map_or(Ok(()), set_rlimit)?;
+                execution.perform(std::mem::take(&mut self.variables), self.files.take())
+            }
             Step::Connect(target) => exit(u8::from(!connect::connect(target))),
             Step::ExecReaper(program) => exec_reaper(*program),
         }
+    }
+
+    /// Until the program closes them, svcd's descriptors are here too, which may be more than a service may have: so the soft
+    /// limit of those comes last.
+    fn set_rlimit(&mut self, limit: &Rlimit) -> Result<(), StepFailed> {
+        if limit.resource != RlimitResource::Nofile {
+            return set_rlimit(limit);
+        }
+        self.descriptors = Some(limit.clone());
+        set_rlimit(&Rlimit {
+            soft: limit.hard,
+            ..limit.clone()
+        })
     }
 
     fn own_directories(&mut self, user: Option<&Account>, group: Option<&Account>) -> Result<(), StepFailed> {
@@ -215,7 +234,7 @@ fn join_cgroups(files: &[BorrowedFd<'_>]) -> Result<(), StepFailed> {
         .try_for_each(|file| rustix::io::write(file, b"0").map(|_| ()).map_err(failed("cgroup join")))
 }
 
-fn set_rlimit(limit: &crate::unit::Rlimit) -> Result<(), StepFailed> {
+fn set_rlimit(limit: &Rlimit) -> Result<(), StepFailed> {
     use nix::sys::resource::{Resource, setrlimit};
     let resource = match limit.resource {
         RlimitResource::As => Resource::RLIMIT_AS,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::capabilities::{MKNOD, SETPCAP, SYS_TIME};
+use super::capabilities::{MKNOD, NET_ADMIN, SETPCAP, SYS_TIME};
 use super::probe::{Kernel, Lack};
 use super::seccomp::{self, Filters, Program, Wanted};
 use crate::unit::filter::{NamespaceKinds, Seccomp};
@@ -122,6 +122,11 @@ impl Sandbox {
         self.isolation.user == Some(UserNamespace::Auto)
     }
 
+    /// The network that it gets.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// What becomes of each key.
     pub fn keys(&self) -> &[(Box<str>, Enforcement)] {
         &self.keys
@@ -189,7 +194,15 @@ fn namespaces(
     if !keys.on(USER, isolation.user.is_some(), cannot.as_ref())? {
         isolation.user = None;
     }
-    let own = keys.on("mode", network != Network::Host, kernel.refuses("net").as_ref())?;
+    let no_links = || {
+        let cannot = network.has_links() && kernel.permitted & NET_ADMIN == 0;
+        cannot.then(|| Lack::of_right("it takes CAP_NET_ADMIN"))
+    };
+    let own = keys.on(
+        "mode",
+        network != Network::Host,
+        kernel.refuses("net").or_else(no_links).as_ref(),
+    )?;
     let no_uts = (!isolation.uts).then(|| Lack::of_unit("it needs a uts namespace"));
     keys.on("hostname", isolation.hostname.is_some(), no_uts.as_ref())?;
     Ok(if own { network } else { Network::Host })

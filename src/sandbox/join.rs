@@ -36,7 +36,7 @@ impl Sandbox {
     pub fn joins(&self) -> Vec<Join<'_>> {
         let network = match &self.network {
             Network::Join(unit) => Some(unit),
-            Network::Host | Network::None => None,
+            Network::Host | Network::None | Network::Bridge | Network::On(_) | Network::Path(_) => None,
         };
         let each = [
             ("mode", NEWNET, network),

@@ -19,6 +19,7 @@ mod identity;
 mod job;
 mod join;
 mod landlock;
+mod network;
 mod privileged;
 pub mod probe;
 mod regular;
@@ -49,6 +50,7 @@ pub use directories::{Roots, remove as remove_directories};
 pub use groups::OwnGroup;
 pub use job::{start_job, start_job_with};
 pub use join::{Join, Joined};
+pub use network::Connector;
 pub use probe::Kernel;
 pub use report::{EXIT_CODES, StepFailed, exit_code, read_report};
 pub use setup::{Setup, command, holder};
@@ -72,6 +74,10 @@ pub struct Context<'a> {
     pub user_range: Option<u32>,
     /// What it shares with other units, for whoever makes its namespaces: see [`Sandbox::joins`].
     pub joined: Vec<Joined<'a>>,
+    /// What makes its links, where it has some: see [`crate::unit::Network::has_links`].
+    pub links: Option<&'a dyn Connector>,
+    /// Files of svcd's that it sees in the place of others: names that it knows.
+    pub names: Vec<(PathBuf, &'static str)>,
     /// v1 `tasks` files, open for writing: the child joins by writing `0` to each.
     pub join_files: &'a [BorrowedFd<'a>],
     /// The groups that it manages itself.

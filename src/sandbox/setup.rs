@@ -13,11 +13,12 @@ use super::execution::Execution;
 use super::groups::OwnGroup;
 use super::identity::Person;
 use super::join::{Joined, NEWIPC, NEWNET, NEWPID};
+use super::network::NetworkStep;
 use super::seccomp;
 use super::streams::Streams;
 use super::user_namespace::UserStep;
 use super::view::{self, Mount, Rule};
-use super::{Context, privileged};
+use super::{Context, network, privileged};
 use crate::unit::namespaces::{IdMap, Namespace, TimeOffsets};
 use crate::unit::{
     Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Privileges, Rlimit, RlimitResource,
@@ -55,7 +56,8 @@ pub(super) enum Step<'a> {
     /// Of its user namespace.
     Users(UserStep<'a>),
     Hostname(Box<str>),
-    LoopbackUp,
+    /// Of its network namespace.
+    Network(NetworkStep<'a>),
     /// Makes the directories that it is given, where the machine has them.
     Directories(Vec<Directory>),
     /// What of the machine's files it sees.
@@ -150,7 +152,7 @@ impl Sandbox {
     /// Those that the clone makes, and those that are made in the user namespace.
     fn made(&self) -> (u64, u64) {
         let joined = self.joins().iter().map(|join| join.namespace).sum::<u64>();
-        let all = namespaces(self) & !LATER & !joined;
+        let all = namespaces(self) & !LATER & !joined & !network::by_step(&self.network);
         match self.isolation.user {
             None => (all, 0),
             Some(_) => (all & !OF_USERS, all & OF_USERS),
@@ -362,16 +364,15 @@ fn user_steps<'a>(context: &Context<'a>, holder: Option<BorrowedFd<'a>>, steps: 
     if let Some(hostname) = isolation.hostname.clone().filter(|_| isolation.uts) {
         steps.push(Step::Hostname(hostname));
     }
-    if context.sandbox.network == Network::None {
-        steps.push(Step::LoopbackUp);
-    }
+    steps.extend(NetworkStep::finish(context).map(Step::Network));
 }
 
 /// What is done once for a set of namespaces, with svcd's power over the machine.
 fn namespace_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     let isolation = &context.sandbox.isolation;
     steps.extend(context.joined_otherwise().map(Step::Join));
-    steps.extend(context.user_map().map(UserStep::Make).map(Step::Users));
+    steps.extend(UserStep::make(context).map(Step::Users));
+    steps.extend(NetworkStep::enter(context).map(Step::Network));
     if isolation.cgroup {
         steps.push(Step::CgroupNamespace);
     }

@@ -11,6 +11,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::CapabilitySets;
 
 use super::Context;
+use super::join::NEWNET;
 use super::report::StepFailed;
 use crate::sys::mount::map_ids;
 use crate::sys::userns;
@@ -40,8 +41,8 @@ impl Context<'_> {
 
 /// What a child does about its user namespace.
 pub enum UserStep<'a> {
-    /// Makes one with these ids, for later: before anything is mounted.
-    Make(IdMap),
+    /// Makes one with these ids, for later: before anything is mounted. With a network namespace that is its own, or without.
+    Make(IdMap, bool),
     /// Makes files as this user and group of the machine, until it becomes another.
     MakeFilesAs(u32),
     /// Becomes root in it, and enters new namespaces (CLONE_NEW…) that are its own. What takes power over the machine is
@@ -52,10 +53,16 @@ pub enum UserStep<'a> {
 }
 
 impl UserStep<'_> {
+    /// Where it is to have one.
+    pub fn make(context: &Context<'_>) -> Option<Self> {
+        let with_network = context.sandbox.network.has_links();
+        Some(Self::Make(context.user_map()?, with_network))
+    }
+
     /// Does it; `users` is the one that was made.
     pub fn perform(&self, users: &mut Option<Users>) -> Result<(), StepFailed> {
         match self {
-            Self::Make(map) => Users::make(map).map(|made| *users = Some(made)),
+            Self::Make(map, with_network) => Users::make(map, *with_network).map(|made| *users = Some(made)),
             Self::MakeFilesAs(id) => make_files_as(*id),
             Self::Enter(own) => match users {
                 Some(users) => users.enter(*own),
@@ -82,20 +89,23 @@ fn make_files_as(id: u32) -> Result<(), StepFailed> {
 /// One that is there, and nobody is in yet.
 pub struct Users {
     namespace: OwnedFd,
+    network: Option<OwnedFd>,
     map: IdMap,
     /// Files have the same ids inside and outside.
     same: bool,
 }
 
 impl Users {
-    fn make(map: &IdMap) -> Result<Self, StepFailed> {
-        let namespace = match map.first() {
-            Some(_) => userns::create(&map.lines()),
+    fn make(map: &IdMap, with_network: bool) -> Result<Self, StepFailed> {
+        let kinds = if with_network { NEWNET } else { 0 };
+        let made = match map.first() {
+            Some(_) => userns::create_with(&map.lines(), kinds),
             None => Err(Errno::INVAL.into()),
         };
-        let namespace = namespace.map_err(|error| StepFailed::new("user", error.raw_os_error().unwrap_or(0)))?;
+        let (namespace, network) = made.map_err(|error| StepFailed::new("user", error.raw_os_error().unwrap_or(0)))?;
         Ok(Self {
             namespace,
+            network,
             same: *map == map.identity(),
             map: map.clone(),
         })
@@ -115,6 +125,11 @@ impl Users {
             );
             StepFailed::unenforceable("user", errno, what)
         })
+    }
+
+    /// The network namespace that was made with it.
+    pub fn network(&self) -> Option<&OwnedFd> {
+        self.network.as_ref()
     }
 
     /// Makes files as root inside from now on, where they are shown with other ids.

@@ -108,6 +108,13 @@ impl Supervisor {
             self.clients.spare(*client);
             self.adopt_process(unit, Who::Session(*client), process, former);
         }
+        if self
+            .lives
+            .get(&unit)
+            .is_some_and(|life| life.holder.is_some() || life.started().next().is_some())
+        {
+            self.stays_on_bridge(unit);
+        }
         self.go_on_with_queued(unit);
         self.end_unexpected(unit);
     }

@@ -71,6 +71,7 @@ impl Supervisor {
             Request::Processes { unit } => Ok(reply(
                 &returns::Processes {
                     processes: self.processes_of(self.one(unit)?),
+                    network: self.lives.get(&self.one(unit)?).and_then(|life| self.network_of(life)),
                 },
                 false,
             )),
@@ -122,6 +123,7 @@ impl Supervisor {
         if let Some(life) = self.lives.get(&id) {
             add_life(&mut status, life);
             status.root = self.root_of(unit, life);
+            status.network = self.network_of(life);
         }
         Some(status)
     }
@@ -163,15 +165,13 @@ impl Supervisor {
     fn values(&self, id: UnitId) -> Vec<view::ShownValue> {
         let unit = self.engine.unit(id);
         let shown = unit.map(|unit| crate::unit::show::effective(unit)).unwrap_or_default();
-        shown
-            .into_iter()
-            .map(|value| view::ShownValue {
-                table: value.table.to_string(),
-                key: value.key.to_string(),
-                value: value.value.to_string(),
-                origin: value.origin.to_string(),
-            })
-            .collect()
+        let shown = shown.into_iter().map(|value| view::ShownValue {
+            table: value.table.to_string(),
+            key: value.key.to_string(),
+            value: value.value.to_string(),
+            origin: value.origin.to_string(),
+        });
+        self.with_network(id, shown.collect())
     }
 
     fn texts(&self, id: UnitId) -> Vec<view::UnitFile> {

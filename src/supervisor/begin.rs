@@ -16,12 +16,12 @@ use super::history::History;
 use super::keep::Keep;
 use super::lives::Lives;
 use super::main_process::Searches;
+use super::network::Networks;
 use super::outputs::Outputs;
 use super::poll::{Poll, Source};
 use super::requests::Requests;
 use super::settings::Settings;
 use super::signals;
-use super::spawn;
 use super::transient;
 use super::user_ranges::UserRanges;
 use super::watch::Watch;
@@ -30,7 +30,7 @@ use crate::cgroup::Tree;
 use crate::engine::{Engine, Now};
 use crate::init;
 use crate::log::Spool;
-use crate::sandbox::{Kernel, Sandboxes};
+use crate::sandbox::{Kernel, Sandboxes, reaper_program};
 use crate::sys;
 use crate::unit::load::SearchPath;
 
@@ -111,6 +111,7 @@ impl Supervisor {
                 true
             }
         };
+        self.look_at_network();
         salvaged.logger.into_iter().for_each(OldLogger::end);
         boots
     }
@@ -137,7 +138,7 @@ impl Supervisor {
         let socket = config.runtime_dir.join("control.sock");
         let most = nofile.map_or(0, |(_, hard)| hard);
         let clients = Clients::listen(&socket, foundation.listener, most, &mut poll);
-        let (reaper, inherited) = spawn::materials().map_err(failed("reaper"))?;
+        let (reaper, inherited) = materials().map_err(failed("reaper"))?;
         let tree = Tree::open(&config.cgroup);
         if let Some(reason) = tree.unavailable() {
             tracing::warn!("cgroups: {reason}; limits cannot be held");
@@ -153,6 +154,7 @@ impl Supervisor {
             sandboxes: Sandboxes::default(),
             dynamic_users: DynamicUsers::open(&config.runtime_dir),
             user_ranges: UserRanges::open(&config.state_dir),
+            networks: Networks::open(&settings.network, &config.state_dir),
             lives: Lives::default(),
             searches: Searches::default(),
             owners: HashMap::new(),
@@ -239,4 +241,10 @@ fn seed() -> u64 {
     // Without randomness the jitter of delays is the same at each boot, which is no harm.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
     u64::from_ne_bytes(bytes)
+}
+
+/// The reaper's program, sealed; and what svcd's own environment holds for `pass-environment`.
+fn materials() -> std::io::Result<(OwnedFd, Vec<(std::ffi::OsString, std::ffi::OsString)>)> {
+    let inherited = std::env::vars_os().filter(|(name, _)| name != super::crash::NOTE);
+    Ok((reaper_program()?, inherited.collect()))
 }

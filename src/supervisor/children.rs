@@ -285,6 +285,10 @@ impl Supervisor {
         if life.holder.is_some() || life.started().next().is_some() || life.flushing {
             return;
         }
+        if self.leaves_bridge(unit) {
+            return;
+        }
+        let Some(life) = self.lives.get_mut(&unit) else { return };
         if let Some(group) = &life.group
             && let Err(error) = group.remove()
         {

@@ -8,6 +8,7 @@ use super::Supervisor;
 use super::clock;
 use super::generations::Fingerprint;
 use super::keep::FILES;
+use super::network::machine::by_dhcp;
 use super::settings::ReloadMode;
 use crate::engine::UnitId;
 use crate::engine::event::{Cause, Event};
@@ -107,6 +108,9 @@ impl Supervisor {
         if self.role == Role::Machine {
             let gettys = init::console::terminals().into_iter();
             let names = gettys.filter_map(|terminal| UnitName::new(&format!("getty@{terminal}")).ok());
+            self.files.instances.extend(names);
+            let links = by_dhcp(&self.settings.network, &init::CommandLine::read()).into_iter();
+            let names = links.filter_map(|link| UnitName::new(&format!("dhcp@{link}")).ok());
             self.files.instances.extend(names);
         }
         let disk = self.read_units().unwrap_or_default();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::dynamic_users::DynamicUser;
 use super::health::Probes;
 use super::memory::OomWatched;
+use super::network::Port;
 use super::notify::NotifySocket;
 use super::poll::{Token, Who};
 use crate::cgroup::Group;
@@ -61,6 +62,8 @@ pub struct Life {
     pub notify: Option<NotifySocket>,
     /// Its processes are stopped where they are.
     pub frozen: bool,
+    /// What it has of the bridge.
+    pub port: Option<Port>,
     /// The user that is there while it runs.
     pub dynamic_user: Option<DynamicUser>,
     /// What it gets of its isolation.
@@ -102,6 +105,7 @@ impl Life {
             notify: None,
             frozen: false,
             dynamic_user: None,
+            port: None,
             group,
             holder: None,
             commands: Vec::new(),
@@ -120,7 +124,7 @@ impl Life {
             lacks: Vec::new(),
             unheld: Vec::new(),
             refused: None,
-            invocation: super::spawn::invocation(),
+            invocation: invocation(),
         }
     }
 
@@ -255,4 +259,12 @@ impl Lives {
     pub fn take_changed(&mut self) -> BTreeSet<UnitId> {
         std::mem::take(&mut self.changed)
     }
+}
+
+/// 128 random bits in hex.
+fn invocation() -> Box<str> {
+    let mut bytes = [0_u8; 16];
+    // A short read leaves zeroes, which is a poor name and no harm.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
+    format!("{:032x}", u128::from_be_bytes(bytes)).into()
 }

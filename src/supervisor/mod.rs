@@ -50,7 +50,8 @@ mod main_process;
 mod memory;
 mod mounts;
 mod moves;
-pub mod notice;
+pub mod network;
+mod notice;
 mod notify;
 mod outputs;
 mod patterns;
@@ -73,6 +74,7 @@ mod timings;
 mod transient;
 mod triggers;
 mod turn;
+mod unit_numbers;
 mod user_ranges;
 mod watch;
 
@@ -162,6 +164,7 @@ struct Supervisor {
     sandboxes: Sandboxes,
     dynamic_users: DynamicUsers,
     user_ranges: UserRanges,
+    networks: network::Networks,
     reaper: OwnedFd,
     inherited: Vec<(OsString, OsString)>,
     lives: Lives,

@@ -61,6 +61,8 @@ pub enum Source {
     Stamp(u64),
     /// The other end of a descriptor that is kept for a unit is gone; by number.
     Stored(UnitId, u64),
+    /// A child has made the machine's side of the bridge, or could not.
+    Network,
     /// A child has looked at the paths of a unit's conditions; by number.
     Looked(u64),
 }

@@ -38,7 +38,9 @@ pub fn prepare(config: &mut Config, resumed: bool) -> Result<Settings, String> {
         let line = if resumed {
             init::CommandLine::read()
         } else {
-            init::boot(&settings.boot, &config.state_dir)
+            let line = init::boot(&settings.boot, &config.state_dir);
+            super::network::machine::bring_up(&settings.network, &line);
+            line
         };
         if line.has("quiet") {
             notice::be_quiet();

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use super::network::NetworkSettings;
+
 /// All settings, with their defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -18,6 +20,8 @@ pub struct Settings {
     pub deploy: Deploy,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[network]`.
+    pub network: NetworkSettings,
     /// `[shutdown]`.
     pub shutdown: Shutdown,
     /// `[container]`: where svcd is a container's PID 1.
@@ -96,6 +100,7 @@ impl Default for Settings {
             container: Container::default(),
             deploy: Deploy::default(),
             log: LogSettings::default(),
+            network: NetworkSettings::default(),
             boot: crate::init::Settings::default(),
         }
     }

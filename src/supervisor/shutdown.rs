@@ -205,6 +205,7 @@ impl Supervisor {
         super::transient::remove_all(&self.config);
         self.keep.end();
         super::sweep::remove_roots(&self.config);
+        super::network::remove_names(&self.config);
         super::notify::remove_directories(&self.config);
         // Whoever looks finds no supervisor, with or without the file.
         drop(std::fs::remove_file(self.config.runtime_dir.join("control.sock")));

@@ -1,6 +1,6 @@
 //! [`Action::Spawn`](crate::engine::Action::Spawn), carried out: the cgroup, the holder of the namespaces, the command.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -49,6 +49,9 @@ impl Supervisor {
             self.outputs
                 .ensure(&unit.name, &service.log)
                 .map_err(|error| from_io("log pipe", &error))?;
+        }
+        if self.joins_bridge(run, role)? {
+            return Ok(());
         }
         let life = self.lives.get_mut(&run.unit).ok_or_else(|| step("unit", 0))?;
         if !life.sandbox.needs_holder() {
@@ -109,8 +112,15 @@ impl Supervisor {
         if let Some(life) = &mut kept {
             Self::unwatch_oom(&mut self.poll, life);
         }
-        let (group, holder, dynamic_user, sessions, notify) = kept.map_or_else(Default::default, |life| {
-            (life.group, life.holder, life.dynamic_user, life.sessions, life.notify)
+        let (group, holder, dynamic_user, sessions, notify, port) = kept.map_or_else(Default::default, |life| {
+            (
+                life.group,
+                life.holder,
+                life.dynamic_user,
+                life.sessions,
+                life.notify,
+                life.port,
+            )
         });
         let dynamic_user = match dynamic_user {
             None if service.dynamic_user => {
@@ -128,6 +138,7 @@ impl Supervisor {
             dynamic_user,
             sessions,
             notify,
+            port,
             ..self.new_life(run, &dressed, group, sandbox)
         };
         self.lives.insert(run.unit, life);
@@ -233,20 +244,21 @@ impl Supervisor {
         let inside = inside.map(|process| process.pidfd.as_fd());
         let of_unit = || self.outputs.write_end(&life.unit.name);
         let output = if is_probe { life.probes.output() } else { of_unit() };
-        let caller = self.caller_of(unit, who);
-        let attachment = caller.and_then(|client| self.requests.attached.get(&client));
+        let attachment = self
+            .caller_of(unit, who)
+            .and_then(|client| self.requests.attached.get(&client));
+        let dynamic_user = life.dynamic_user.as_ref().filter(|_| service.dynamic_user);
+        let links = self.links_for(life);
         let context = Context {
+            links: links.as_ref().map(|links| links as &dyn sandbox::Connector),
+            names: self.names_for(life),
             joined: self.joined_of(life)?,
             roots: &roots,
             unit: &life.unit,
             service,
             kernel: &self.kernel,
             sandbox: &life.sandbox,
-            dynamic_user: life
-                .dynamic_user
-                .as_ref()
-                .filter(|_| service.dynamic_user)
-                .map(|user| user.id),
+            dynamic_user: dynamic_user.map(|user| user.id),
             user_range,
             join_files: &join_files,
             own_groups: life.group.iter().flat_map(Group::delegated).map(own_group).collect(),
@@ -339,14 +351,6 @@ fn resources_of(unit: &Unit) -> Option<&Resources> {
     }
 }
 
-/// 128 random bits in hex.
-pub fn invocation() -> Box<str> {
-    let mut bytes = [0_u8; 16];
-    // A short read leaves zeroes, which is a poor name and no harm.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::NONBLOCK);
-    format!("{:032x}", u128::from_be_bytes(bytes)).into()
-}
-
 pub(super) fn step(what: &str, errno: i32) -> SpawnFailure {
     SpawnFailure {
         step: what.into(),
@@ -386,10 +390,4 @@ pub fn kind_of(errno: i32) -> SpawnFailureKind {
     } else {
         SpawnFailureKind::Step
     }
-}
-
-/// The reaper's program, sealed; and what svcd's own environment holds for `pass-environment`.
-pub fn materials() -> std::io::Result<(OwnedFd, Vec<(std::ffi::OsString, std::ffi::OsString)>)> {
-    let inherited = std::env::vars_os().filter(|(name, _)| name != super::crash::NOTE);
-    Ok((sandbox::reaper_program()?, inherited.collect()))
 }

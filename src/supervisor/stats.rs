@@ -7,6 +7,7 @@ use super::lives::Life;
 use super::processes;
 use crate::cgroup::Usage;
 use crate::cgroup::stats as counted;
+use crate::control::network::NetworkStats;
 use crate::control::reply::Failure;
 use crate::control::returns;
 use crate::control::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Pressure, Stall, UnitStats};
@@ -33,6 +34,8 @@ impl Supervisor {
         };
         if let Some(life) = self.lives.get(&id) {
             add_life(&mut stats, life);
+            let link = life.port.as_ref().map(|port| port.link());
+            stats.network = link.and_then(|link| of_link(&std::fs::read_to_string("/proc/self/net/dev").ok()?, link));
         }
         Some(stats)
     }
@@ -95,6 +98,20 @@ fn add_life(stats: &mut UnitStats, life: &Life) {
     if uncounted.1 {
         stats.pids.current = Some(members.iter().filter_map(|pid| processes::threads(*pid)).sum());
     }
+}
+
+/// From /proc/net/dev, proc_pid_net(5), which tells of the machine's side: what it has received the service has sent.
+fn of_link(text: &str, link: &str) -> Option<NetworkStats> {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(link)?.strip_prefix(':'))?;
+    let fields: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    Some(NetworkStats {
+        sent_bytes: *fields.first()?,
+        sent_packets: *fields.get(1)?,
+        received_bytes: *fields.get(8)?,
+        received_packets: *fields.get(9)?,
+    })
 }
 
 fn microseconds(time: Duration) -> u64 {

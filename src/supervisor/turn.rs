@@ -150,6 +150,7 @@ impl Supervisor {
             Source::Looked(number) => self.on_looked(number),
             Source::WallClock => self.on_wall_clock(),
             Source::Stamp(number) => self.on_stamp(number),
+            Source::Network => self.on_network(),
             Source::Paths => self.on_paths(),
             Source::PathsSeen(unit) => self.on_paths_seen(unit),
             Source::Socket(unit, number) => self.on_connection(unit, number),

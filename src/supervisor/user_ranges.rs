@@ -3,16 +3,15 @@
 //!
 //! They are recorded in one file of the state directory, a line for each: the first id, and the unit's name.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use rustix::io::Errno;
 
 use super::Supervisor;
 use super::dynamic_users::runs;
 use super::spawn::unenforceable;
+use super::unit_numbers::{UnitNumbers, there};
 use crate::engine::UnitId;
 use crate::engine::event::SpawnFailure;
 use crate::unit::namespaces::{AUTO_COUNT, AUTO_FIRST, AUTO_LAST};
@@ -20,20 +19,14 @@ use crate::unit::{Unenforceable, UnitName};
 
 const RANGES: u32 = (AUTO_LAST - AUTO_FIRST) / AUTO_COUNT;
 
-/// Gives ranges out.
+/// Gives ranges out, by their first ids.
 #[derive(Debug)]
-pub struct UserRanges {
-    record: PathBuf,
-    /// By their first id. Why not: nobody knows whose they are, so none is given out.
-    taken: Result<BTreeMap<u32, UnitName>, String>,
-}
+pub struct UserRanges(UnitNumbers);
 
 impl UserRanges {
     /// Goes on with those that are recorded in the state directory.
     pub fn open(state_dir: &Path) -> Self {
-        let record = state_dir.join("user-ranges");
-        let taken = read(&record).map_err(|why| format!("{}: {why}", record.display()));
-        Self { record, taken }
+        Self(UnitNumbers::open(state_dir.join("user-ranges"), is_first))
     }
 
     /// The first id of a unit's range: the one that it has, or another, which is recorded before it is used.
@@ -41,30 +34,10 @@ impl UserRanges {
     /// # Errors
     /// EUSERS: all are taken. Where the record cannot be read or written.
     pub fn take(&mut self, unit: &UnitName) -> io::Result<u32> {
-        let taken = self.taken.as_mut().map_err(|why| io::Error::other(why.clone()))?;
-        if let Some((first, _)) = taken.iter().find(|(_, its)| *its == unit) {
-            return Ok(*first);
-        }
         // Another supervisor's unit may have the range; it is seen while that runs.
-        let free = candidates(&self.record, unit).find(|first| !taken.contains_key(first) && !runs(*first));
-        let first = free.ok_or(Errno::USERS)?;
-        taken.insert(first, unit.clone());
-        write(&self.record, taken).inspect_err(|_| {
-            taken.remove(&first);
-        })?;
-        Ok(first)
-    }
-
-    /// Others may have the ranges of units that are not there any more.
-    pub fn release_all_but(&mut self, is_there: impl Fn(&UnitName) -> bool) {
-        let Ok(taken) = &mut self.taken else { return };
-        let before = taken.len();
-        taken.retain(|_, unit| is_there(unit));
-        if taken.len() != before
-            && let Err(error) = write(&self.record, taken)
-        {
-            tracing::warn!("{}: {error}", self.record.display());
-        }
+        let candidates = candidates(self.0.record(), unit).filter(|first| !runs(*first));
+        let taken = self.0.take(unit, candidates)?;
+        taken.ok_or_else(|| Errno::USERS.into())
     }
 }
 
@@ -97,56 +70,13 @@ impl Supervisor {
 
     /// Units that are gone for good need no ids any more.
     fn release_user_ranges(&mut self) {
-        let running: Vec<&UnitName> = self.lives.iter().map(|(_, life)| &life.unit.name).collect();
-        let (engine, path) = (&self.engine, &self.files.path);
-        // An instance is there as long as its template is.
-        let has_template = |name: &UnitName| {
-            let template = name
-                .as_str()
-                .split_once('@')
-                .map(|(template, _)| format!("{template}@.toml"));
-            template.is_some_and(|file| path.directories().iter().any(|dir| dir.join(&file).exists()))
-        };
-        self.user_ranges.release_all_but(|name| {
-            engine.find(name.as_str()).is_some() || running.contains(&name) || has_template(name)
-        });
+        let is_there = there(&self.lives, &self.engine, &self.files);
+        self.user_ranges.0.release_all_but(is_there);
     }
-}
-
-fn read(record: &Path) -> Result<BTreeMap<u32, UnitName>, String> {
-    let text = match fs::read_to_string(record) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error.to_string()),
-    };
-    let mut taken = BTreeMap::new();
-    for (nth, line) in text.lines().enumerate() {
-        let parts = line.split_once(' ').and_then(|(first, unit)| {
-            let first = first.parse().ok().filter(|first| is_first(*first))?;
-            Some((first, UnitName::new(unit).ok()?))
-        });
-        let (first, unit) = parts.ok_or_else(|| format!("line {} is no range with its unit", nth + 1))?;
-        if taken.insert(first, unit).is_some() {
-            return Err(format!("line {}: the range has two units", nth + 1));
-        }
-    }
-    Ok(taken)
 }
 
 fn is_first(id: u32) -> bool {
     (AUTO_FIRST..AUTO_LAST).contains(&id) && (id - AUTO_FIRST).is_multiple_of(AUTO_COUNT)
-}
-
-/// Whole or not at all, and on the disk before it is relied on.
-fn write(record: &Path, taken: &BTreeMap<u32, UnitName>) -> io::Result<()> {
-    let new = record.with_extension("new");
-    let mut file = File::create(&new)?;
-    for (first, unit) in taken {
-        writeln!(file, "{first} {unit}")?;
-    }
-    file.sync_all()?;
-    fs::rename(&new, record)?;
-    record.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 /// Every range, from a place that the unit and its supervisor decide: one whose record is lost most likely has it again,
@@ -163,6 +93,8 @@ fn candidates(record: &Path, unit: &UnitName) -> impl Iterator<Item = u32> + use
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn name(text: &str) -> UnitName {
@@ -185,7 +117,7 @@ mod tests {
         let mut next = UserRanges::open(dir.path());
         assert_eq!(next.take(&name("web")).unwrap(), web);
         assert_eq!(next.take(&name("u7")).unwrap(), all[7]);
-        next.release_all_but(|unit| unit.as_str() == "web");
+        next.0.release_all_but(|unit| unit.as_str() == "web");
         let record = fs::read_to_string(dir.path().join("user-ranges")).unwrap();
         assert_eq!(record, format!("{web} web\n"));
     }

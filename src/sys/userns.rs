@@ -40,11 +40,19 @@ pub fn make_files_as(id: u32) {
 /// As clone3(2): ENOSPC where there may be no more, EPERM where a policy forbids it; as writing the maps: EPERM without
 /// CAP_SETUID, CAP_SETGID, or for the id 0 CAP_SETFCAP, EINVAL for ids that the caller's namespace does not have.
 pub fn create(map: &str) -> io::Result<OwnedFd> {
+    create_with(map, 0).map(|(users, _)| users)
+}
+
+/// The same, and with it a network namespace of its own where `kinds` is CLONE_NEWNET.
+///
+/// # Errors
+/// Likewise.
+pub fn create_with(map: &str, kinds: u64) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
     let (held, hold) = pipe_with(PipeFlags::CLOEXEC)?;
     // Files of /proc are root's for who is not dumpable: whoever is not root may write to those of its own.
     let before = rustix::process::dumpable_behavior()?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-    let cloned = clone3(libc::CLONE_NEWUSER as u64, None);
+    let cloned = clone3(libc::CLONE_NEWUSER as u64 | kinds, None);
     rustix::process::set_dumpable_behavior(before)?;
     match cloned? {
         Cloned::Child => {
@@ -55,10 +63,14 @@ pub fn create(map: &str) -> io::Result<OwnedFd> {
         }
         Cloned::Parent { pidfd, .. } => {
             drop(held);
-            let namespace = write_maps(&pidfd, map);
+            let namespaces = write_maps(&pidfd, map).and_then(|users| {
+                let has_network = kinds & libc::CLONE_NEWNET as u64 != 0;
+                let network = has_network.then(|| fs::File::open(proc_of(&pidfd)?.join("ns/net")));
+                Ok((users, network.transpose()?.map(OwnedFd::from)))
+            });
             drop(hold);
             waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
-            namespace
+            namespaces
         }
     }
 }

@@ -109,6 +109,7 @@ fn check_service(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) 
     check_files::mounts(input, service, issues);
     read_triggers::check(input, service, issues);
     check_files::directories(input, service, issues);
+    super::read_network::together(input.tree, service, issues);
     check_resources(input, &service.resources, issues);
 }
 

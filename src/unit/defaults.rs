@@ -56,6 +56,7 @@ impl Default for Service {
             root: None,
             mounts: Vec::new(),
             network: Network::Host,
+            connectivity: Rc::default(),
             sockets: Vec::new(),
             paths: Vec::new(),
             timers: Vec::new(),

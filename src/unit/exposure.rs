@@ -79,7 +79,7 @@ const FILTER: &str = "seccomp = { allow = [\"@standard\"], deny = [\"@…\"] } w
 const ROWS: &[Row] = &[
     Row("service", "user", 20, By(root), "runs as root", "dynamic-user = true, or user = \"…\""),
     Row("service", "umask", 1, By(umask), "makes files that others may read", "umask = \"0077\""),
-    Row("network", "mode", 25, Partly(&[("none", 0), ("bridge", 40), ("macvlan", 40)]), "reaches the network of the machine", "mode = \"none\""),
+    Row("network", "mode", 25, Partly(&[("none", 0), ("bridge", 40), ("macvlan", 40), ("ipvlan", 40)]), "reaches the network of the machine", "mode = \"none\""),
     Row("resources", "delegate", 1, Partly(&[("false", 0)]), "manages a part of the cgroup tree", "delegate = false"),
     Row("resources", "devices", 10, By(devices), "opens any device", "devices = [\"/dev/null rw\", …]"),
     Row("isolation", "pid", 10, Closed("true"), "sees all processes of the machine", "pid = true"),

@@ -40,7 +40,7 @@ pub fn check(kind: K, node: &Node, issues: &mut Vec<Issue>) {
         K::Output => output(node).err(),
         K::Forward => list(node, forward).err(),
         K::Capabilities => capabilities(node).err(),
-        K::Network => return check_network(node, issues),
+        K::OfNetwork(which) => return super::read_network::check(which, node, issues),
         K::Ambient => ambient(node).err(),
         K::Seccomp => seccomp(node).err(),
         K::Landlock => landlock(node).err(),
@@ -53,14 +53,6 @@ pub fn check(kind: K, node: &Node, issues: &mut Vec<Issue>) {
         K::UserNamespace => user_namespace(node).err(),
     };
     issues.extend(wrong.map(|(at, message)| Issue::error(at, message)));
-}
-
-fn check_network(node: &Node, issues: &mut Vec<Issue>) {
-    if let Err((at, message)) = network(node) {
-        let shown = text(node).unwrap_or_default();
-        let near = nearest(&shown, ["host", "none", "bridge", "macvlan", "join:"].into_iter());
-        issues.push(Issue::error(at, message).hint(near.map(|near| format!("did you mean `{near}`?"))));
-    }
 }
 
 fn check_word(node: &Node, words: &[&str], or_bool: bool, issues: &mut Vec<Issue>) {

@@ -39,8 +39,10 @@ pub mod namespaces;
 mod network;
 mod node;
 mod origin;
+mod ports;
 mod read;
 mod read_isolation;
+mod read_network;
 mod read_resources;
 mod read_triggers;
 mod readiness;
@@ -71,8 +73,9 @@ pub use isolation::{Isolation, KeyringMode, Landlock, Personality, Profile, Prot
 pub use kill::{Kill, KillMode};
 pub use log::{Forward, Log, RateLimit};
 pub use mount::{InnerMount, LAYERS_MAX, Mount, Root, RootFrom, Writable};
-pub use network::Network;
+pub use network::{Connectivity, Direction, Network, Peer, Rule, Sharing, Subnet};
 pub use origin::{Origin, Refused, TextId, Texts};
+pub use ports::{PortRange, Protocol, Publish};
 pub use resources::{OomPolicy, Resources};
 pub use restart::{GiveUp, Restart, RestartPolicy};
 pub use rlimit::{Rlimit, RlimitResource};
@@ -317,6 +320,8 @@ pub struct Service {
     pub mounts: Vec<InnerMount>,
     /// `[network] mode`.
     pub network: Network,
+    /// The rest of `[network]`; boxed, since most have none of it.
+    pub connectivity: Rc<Connectivity>,
     /// `[[socket]]`, in the order written.
     #[serde(rename = "socket")]
     pub sockets: Vec<Socket>,

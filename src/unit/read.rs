@@ -331,23 +331,6 @@ pub fn forward(node: &Node) -> Read<Forward> {
     }
 }
 
-/// The networks of INTERFACE section 2, whether built or not.
-pub fn network(node: &Node) -> Read<String> {
-    let word = text(node)?;
-    let known = matches!(word.as_str(), "host" | "none" | "bridge" | "macvlan")
-        || word
-            .strip_prefix("join:")
-            .is_some_and(|unit| UnitName::new(unit).is_ok());
-    if known {
-        Ok(word)
-    } else {
-        wrong(
-            node,
-            "expected \"host\", \"none\", \"bridge\", \"macvlan\" or \"join:UNIT\"",
-        )
-    }
-}
-
 pub fn capabilities(node: &Node) -> Read<Option<u64>> {
     let names = texts(node)?;
     value::parse_capabilities(names.iter().map(AsRef::as_ref)).or_else(|why| wrong(node, why))

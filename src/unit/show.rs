@@ -201,11 +201,8 @@ impl Json {
         let value = match row.table {
             "unit" => return self.unit_key(row.name),
             "service" | "mount" => kind.get(row.table)?.get(row.name)?,
-            "network" => {
-                return (row.name == "mode")
-                    .then(|| kind.get("service")?.get("network").map(text))
-                    .flatten();
-            }
+            "network" if row.name == "mode" => kind.get("service")?.get("network")?,
+            "network" => kind.get("service")?.get("connectivity")?.get(row.name)?,
             "resources" if kind.get("slice").is_some() => kind.get("slice")?.get(row.name)?,
             "[mount]" | "[socket]" | "[timer]" | "[path]" => {
                 let table = row.table.trim_matches(['[', ']']);

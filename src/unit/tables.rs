@@ -3,7 +3,6 @@
 use super::decode::{each, find, get};
 use super::device::Devices;
 use super::directories::{Directories, Preserve};
-use super::namespaces::Namespace;
 use super::node::{Data, Table};
 use super::read::*;
 use super::read_isolation::*;
@@ -16,12 +15,10 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
     let base = Service::default();
     let isolation = isolation(tree, skipped);
     let root = root(tree);
-    let network = match get(tree, "network", "mode", text).as_deref() {
-        None if isolation.profile == Profile::Strict => Network::None,
-        Some("none") => Network::None,
-        Some(mode) => Namespace::parse_join(mode).map_or(Network::Host, Network::Join),
-        None => Network::Host,
-    };
+    let network = get(tree, "network", "mode", read_network::mode).unwrap_or(match isolation.profile {
+        Profile::Strict => Network::None,
+        Profile::None | Profile::Standard => Network::Host,
+    });
     let list_of = |key| get(tree, "service", key, commands).unwrap_or_default();
     let flag = |key, default| get(tree, "service", key, boolean).unwrap_or(default);
     let time = |key, default| get(tree, "service", key, limit).unwrap_or(default);
@@ -74,6 +71,7 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         root,
         mounts: inner_mounts(tree),
         network,
+        connectivity: Rc::new(read_network::connectivity(tree)),
         sockets: read_triggers::sockets(tree),
         paths: read_triggers::paths(tree),
         timers: read_triggers::timers(tree),

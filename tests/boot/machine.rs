@@ -40,6 +40,7 @@ pub struct Machine {
     /// Those that say where the console is.
     pub console: &'static str,
     disk: Option<(PathBuf, Bus)>,
+    network: bool,
     folder: tempfile::TempDir,
 }
 
@@ -76,6 +77,7 @@ impl Machine {
             line: String::new(),
             console: "console=ttyS0",
             disk: None,
+            network: false,
             folder: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("make a directory"),
         })
     }
@@ -101,6 +103,12 @@ impl Machine {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         self.tree().copy(&folder);
         fs::remove_dir_all(folder).expect("remove a directory");
+        self
+    }
+
+    /// A link to a network of qemu's own: 10.0.2.0/24, with a DHCP server that tells of a router and a name server; qemu(1).
+    pub fn network(mut self) -> Self {
+        self.network = true;
         self
     }
 
@@ -187,6 +195,9 @@ impl Machine {
             };
             let drive = format!("if=none,id=disk,format=raw,file={}", image.display());
             qemu.args(["-drive", &drive, "-device", device]);
+        }
+        if self.network {
+            qemu.args(["-nic", "user,model=virtio-net-pci,ipv6=off"]);
         }
         qemu.arg("-append")
             .arg(format!("{} loglevel=3 panic=-1{}", self.console, self.line));
@@ -323,6 +334,6 @@ fn guest() -> PathBuf {
     std::env::var_os("SVC_TEST_GUEST").map_or_else(|| repository().join("target/guest"), PathBuf::from)
 }
 
-fn repository() -> &'static Path {
+pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -17,6 +17,7 @@ mod consoles;
 mod deploy;
 mod health;
 mod machine;
+mod network;
 mod never_dies;
 mod orphans;
 mod power;

@@ -117,7 +117,7 @@ fn a_main_unit_that_cannot_be_had_is_78() {
         Err(why) => return skip("a_main_unit_that_cannot_be_had_is_78", why),
     };
     for (unit, said) in [("other", "main unit app: no such unit"), ("app", "app: refused")] {
-        let unbuilt = format!("{SLEEPER}[network]\nmode = \"bridge\"\n");
+        let unbuilt = format!("{SLEEPER}standard-input = \"data\"\n");
         let svcd = Plan::new()
             .ends_with(78)
             .unit(unit, &unbuilt)

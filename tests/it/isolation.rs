@@ -1,7 +1,7 @@
 //! What a service sees of the machine, and what it does not.
 
 use super::harness::{Plan, SLEEPER, Svcd, shell};
-use super::machine::{has_controller, is_root, members, namespace, skip};
+use super::machine::{has_controller, is_root, members, namespace, program, skip};
 
 #[test]
 fn namespaces_are_its_own() {
@@ -181,12 +181,28 @@ fn no_descriptor_leaks_in() {
     assert_eq!(svcd.lines("web")[0], "0 1 2 3 ");
 }
 
+/// EMFILE, once: the limit held before the child had opened what it needs, beside all that svcd had open.
+#[test]
+fn a_service_starts_however_many_descriptors_svcd_has() {
+    if program("prlimit").is_none() {
+        return skip("a_service_starts_however_many_descriptors_svcd_has", "no prlimit(1)");
+    }
+    let plan = Plan::new().under(&["prlimit", "--nofile=64:4096", "--"]);
+    let names: Vec<String> = (0..16).map(|nth| format!("unit{nth}")).collect();
+    let text = shell("ulimit -Sn; ulimit -Hn; sleep 1000000", "working-directory = \"/\"\n");
+    let plan = names.iter().fold(plan, |plan, name| plan.unit(name, &text));
+    let svcd = plan.start();
+    for name in &names {
+        svcd.ok(&["start", name]);
+        svcd.line(name, "4096");
+        assert_eq!(svcd.lines(name), ["64", "4096"]);
+    }
+    assert!(svcd.holds().descriptors > 64);
+}
+
 #[test]
 fn what_is_not_built_is_refused_by_name() {
-    let table = [
-        ("address", "[network]\naddress = \"auto\"\n"),
-        ("publish", "[network]\npublish = [\"80:80/tcp\"]\n"),
-    ];
+    let table = [("standard-input", "standard-input = \"data\"\n")];
     let plan = table.iter().fold(Plan::new(), |plan, (name, text)| {
         plan.unit(name, &format!("{SLEEPER}{text}"))
     });

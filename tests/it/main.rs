@@ -16,6 +16,7 @@
     reason = "a panic here is a failed test"
 )]
 
+mod bridge;
 mod built;
 mod clients;
 mod commands;
@@ -41,8 +42,10 @@ mod imported;
 mod inner;
 mod isolation;
 mod killed;
+mod lan;
 mod layers;
 mod limits;
+mod links;
 mod live;
 mod logs;
 mod machine;

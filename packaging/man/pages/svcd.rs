@@ -55,6 +55,7 @@ pub fn page() -> String {
     ] {
         page.item(signals, text);
     }
+    network(&mut page);
     triggers(&mut page);
     environment(&mut page);
     page.heading("FILES");
@@ -117,6 +118,21 @@ fn settings(page: &mut Page) {
             "What the logs of all units may take on the disk together.",
         ),
         (
+            "[network] bridge = \"svc0\"",
+            "The bridge that units with `mode = \"bridge\"` are on, and the name of svcd's tables of nftables. Supervisors of one \
+             network have a bridge each.",
+        ),
+        (
+            "[network] subnet = \"10.88.0.0/16\", subnet6 = \"fd73:7663::/64\"",
+            "The addresses of the bridge, which has the first of each, and of the units on it; \"none\": none of that family.",
+        ),
+        (
+            "[network.links.eth0] address = [\"192.0.2.5/24\"], gateway = [\"192.0.2.1\"], dhcp = true",
+            "As a machine's init: a link of the machine, which is up with these addresses before the first unit. With dhcp an \
+             instance of the unit dhcp@ asks for them. Without any such table `ip=` on the kernel's command line counts. The unit \
+             network-online is ready once the machine has a default route.",
+        ),
+        (
             "[shutdown] timeout = \"90s\"",
             "All of a shutdown takes no longer: units have two thirds of it to stop, in reverse order; what is left is \
              ended, and file systems are unmounted, in the last third.",
@@ -149,6 +165,30 @@ fn settings(page: &mut Page) {
     ] {
         page.item(key, text);
     }
+}
+
+fn network(page: &mut Page) {
+    page.heading("NETWORK");
+    page.paragraph(
+        "A unit with `mode = \"bridge\"` has a network namespace with a link, eth0, whose other end is a port of svcd's bridge. \
+         The bridge is made for the first such unit and goes with the last. Its address, recorded in the state directory, is \
+         the unit's for as long as there is a file of it; all units on the bridge are in each other's /etc/hosts, as long as \
+         they have a view of files of their own (mount = true) and a file of that name to see it at.",
+    );
+    page.paragraph(
+        "What a unit sends to another passes through the machine, which forwards it: so `allow` and `deny` hold between units as \
+         they do towards the outside, and broadcasts reach nobody. What leaves the bridge for the outside has the machine's \
+         address. From outside only published ports are reached; who comes so keeps its address. A published port is not \
+         bound by a process: svcd refuses one that a process or another unit has when the unit starts. ::1 leads to no \
+         published port, since the kernel sends nothing from it over a link.",
+    );
+    page.paragraph(
+        "svcd turns forwarding on for the machine, and where it does so for IPv6 it keeps links that take routers' \
+         advertisements doing so (accept_ra = 2). Its rules are in the tables `inet` and `bridge` of nftables that have the \
+         bridge's name; each change replaces both at once, and no other table is looked at. A kernel without nftables has \
+         units on the bridge that publish nothing and have no rules, and refuses the others by the key.",
+    );
+    page.paragraph("`svc doctor` tries what the kernel has of all this; `svc status`, `svc ps` and `svc stats` show what a unit has.");
 }
 
 fn triggers(page: &mut Page) {

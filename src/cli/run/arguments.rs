@@ -57,7 +57,7 @@ pub struct Run {
     /// A capability less; ALL for none
     #[arg(long = "cap-drop", value_name = "CAPABILITY")]
     pub drop: Vec<String>,
-    /// host, none, or join:UNIT for that of another unit
+    /// host, none, bridge, path:PATH for one that is there, or join:UNIT for that of another unit
     #[arg(long, visible_alias = "network", value_name = "MODE")]
     pub net: Option<String>,
     /// Its host name

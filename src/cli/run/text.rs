@@ -81,7 +81,9 @@ pub fn unit(order: &Run, root: &Root, entry_point: Vec<String>) -> Result<String
     for volume in &order.volume {
         tables.push(("[mount]", mount(volume)?));
     }
-    let network = Table::default().optional("mode", order.net.as_deref().map(mode).as_deref());
+    // What is published is on the bridge, unless it is said otherwise.
+    let published = (!order.publish.is_empty()).then(|| "bridge".to_owned());
+    let network = Table::default().optional("mode", order.net.as_deref().map(mode).or(published).as_deref());
     tables.push(("network", network.list("publish", &order.publish)));
     let mut text = String::new();
     let said = |(name, table): &&(&str, Table)| *name == "service" || !table.0.is_empty();

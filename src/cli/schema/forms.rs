@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::unit::keys::{Kind, Resource};
+use crate::unit::keys::{Kind, OfNetwork, Resource};
 
 const DURATION: &str = r"\s*(?:\d+(?:d|h|min|m|s|ms|us|ns)\s*)+";
 const OFFSET: &str = r"[-+]?\s*(?:\d+(?:d|h|min|m|s|ms|us|ns)\s*)+";
@@ -68,7 +68,7 @@ pub fn of(kind: Kind) -> Value {
         }
         Kind::SocketFamilies => list(pattern("none|~?AF_[A-Z0-9_]+")),
         Kind::Architectures => list(json!({ "enum": ["native", "x86-64", "x86", "arm64"] })),
-        Kind::Network => pattern(&format!("host|none|bridge|macvlan|join:{UNIT}")),
+        Kind::OfNetwork(which) => of_network(which),
         Kind::Resource(resource) => of_resource(resource),
         Kind::TimeOffsets => table(&[("boottime", pattern(OFFSET)), ("monotonic", pattern(OFFSET))]),
         Kind::Namespace => any([of(Kind::Bool), pattern(&format!("join:{UNIT}"))]),
@@ -77,6 +77,30 @@ pub fn of(kind: Kind) -> Value {
             pattern(r"auto|identity|\d+:\d+:\d+(?:\s*,\s*\d+:\d+:\d+)*"),
         ]),
         Kind::Text | Kind::Calendar | Kind::Address => json!({ "type": "string" }),
+    }
+}
+
+fn of_network(which: OfNetwork) -> Value {
+    let protocol = "(?:/(?:tcp|udp))?";
+    let ports = r"\d+(?:-\d+)?";
+    match which {
+        OfNetwork::Mode => pattern(&format!("host|none|bridge|macvlan|ipvlan|path:{PATH}|join:{UNIT}")),
+        OfNetwork::Subnets => {
+            let one = || pattern(r"auto|[0-9a-fA-F:.]+/\d+");
+            any([one(), list(one())])
+        }
+        OfNetwork::Parent => pattern(r"[^\s/:]{1,15}"),
+        OfNetwork::Addresses => {
+            let one = || pattern("[0-9a-fA-F:.]+");
+            any([one(), list(one())])
+        }
+        OfNetwork::Publish => list(pattern(&format!(
+            r"(?:[\d.]+:|\[[0-9a-fA-F:.]+\]:)?{ports}(?::{ports})?{protocol}"
+        ))),
+        OfNetwork::Hosts => table_of(pattern("[0-9a-fA-F:.]+")),
+        OfNetwork::Rules => list(pattern(&format!(
+            r"(?:in|out):(?:\*|\[[0-9a-fA-F:.]+(?:/\d+)?\]|[\d.]+(?:/\d+)?|{UNIT})(?::{ports})?{protocol}"
+        ))),
     }
 }
 

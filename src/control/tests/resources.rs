@@ -4,12 +4,14 @@ use super::*;
 use crate::control::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Pressure, Stall, UnitStats};
 
 /// As in the tests above.
-pub fn samples() -> [(&'static str, Value); 14] {
+pub fn samples() -> [(&'static str, Value); 16] {
     fn of<T: Serialize>(value: T) -> Value {
         serde_json::to_value(value).unwrap()
     }
     [
         ("Trigger", of(Trigger::default())),
+        ("Network", of(crate::control::network::Network::default())),
+        ("NetworkStats", of(crate::control::network::NetworkStats::default())),
         ("Root", of(crate::control::root::Root::default())),
         ("Health", of(crate::control::health::Health::default())),
         ("Probe", of(crate::control::health::Probe::default())),

@@ -94,6 +94,8 @@ pub fn of(context: &Context<'_>) -> Vec<Mount> {
     inner.sort_by(|one, other| one.target.cmp(&other.target));
     mounts.extend(inner.into_iter().map(Mount::Inner));
     mounts.extend(notify(context).map(Mount::Inner));
+    let names = context.names.iter();
+    mounts.extend(names.map(|(source, target)| Mount::Inner(in_place_of(source, target))));
     mounts.extend(credentials(context).map(Mount::Credentials));
     mounts
 }
@@ -131,6 +133,15 @@ fn notify(context: &Context<'_>) -> Option<InnerMount> {
         read_only: true,
         ..same_place(its.clone())
     })
+}
+
+/// A file of svcd's in the place of another.
+fn in_place_of(source: &std::path::Path, target: &str) -> InnerMount {
+    InnerMount {
+        target: target.into(),
+        read_only: true,
+        ..same_place(source.to_owned())
+    }
 }
 
 /// A directory of the machine's at its own path in the root.

@@ -78,8 +78,8 @@ pub enum Kind {
     NamespaceKinds,
     SocketFamilies,
     Architectures,
-    /// A network mode.
-    Network,
+    /// What only a network takes.
+    OfNetwork(OfNetwork),
     /// What only limits take.
     Resource(Resource),
     /// Offsets of clocks.
@@ -138,7 +138,7 @@ impl Kind {
             Self::NamespaceKinds => "true, false, or a list of the kinds that are allowed",
             Self::SocketFamilies => "a list of families, or of families with a `~` each",
             Self::Architectures => "a list of \"native\", \"x86-64\", \"x86\" and \"arm64\"",
-            Self::Network => "\"host\", \"none\", \"bridge\", \"macvlan\" or \"join:UNIT\"",
+            Self::OfNetwork(which) => which.form(),
             Self::Resource(resource) => resource.form(),
             Self::TimeOffsets => "{ boottime = DURATION, monotonic = DURATION }",
             Self::Namespace => "true, false, or \"join:UNIT\"",
@@ -184,6 +184,41 @@ impl Resource {
     }
 }
 
+/// What only a network takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfNetwork {
+    /// What it is.
+    Mode,
+    /// Addresses of its own, with the lengths of their prefixes.
+    Subnets,
+    /// A link of the machine.
+    Parent,
+    /// Addresses of others.
+    Addresses,
+    /// Ports that are reached from outside.
+    Publish,
+    /// Names to addresses.
+    Hosts,
+    /// Who may talk to whom.
+    Rules,
+}
+
+impl OfNetwork {
+    fn form(self) -> &'static str {
+        match self {
+            Self::Mode => {
+                "\"host\", \"none\", \"bridge\", \"macvlan\", \"ipvlan\", \"path:/run/netns/NAME\" or \"join:UNIT\""
+            }
+            Self::Subnets => "\"auto\", an address with the length of its prefix, or a list of one of each family",
+            Self::Parent => "a link of the machine",
+            Self::Addresses => "an address, or a list of addresses",
+            Self::Publish => "a list of ADDRESS:OUTSIDE:INSIDE/PROTOCOL, of which OUTSIDE is enough",
+            Self::Hosts => "a table of names and addresses",
+            Self::Rules => "a list of DIRECTION:PEER:PORTS/PROTOCOL, of which DIRECTION:PEER is enough",
+        }
+    }
+}
+
 /// A row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -220,11 +255,9 @@ const fn key(
 }
 
 // What the rows are written in.
-use Built::{Not, Only, Yes};
+use Built::{Only, Yes};
 use Change::{Live, Restart};
 use Kind::*;
-
-const NOTHING: Built = Not(&[]);
 
 mod health;
 mod isolation;

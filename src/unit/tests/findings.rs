@@ -53,7 +53,10 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ),
     (
         "…[network]\nmode = \"hots\"\n",
-        &["t.toml:4:8: expected \"host\", \"none\", \"bridge\", \"macvlan\" or \"join:UNIT\" (did you mean `host`?)"],
+        &[
+            "t.toml:4:8: expected \"host\", \"none\", \"bridge\", \"macvlan\", \"ipvlan\", \"path:/run/netns/NAME\" or \"join:UNIT\" \
+           (did you mean `host`?)",
+        ],
     ),
     (
         "service = 1\n",
@@ -255,7 +258,7 @@ fn all_errors_of_all_files_are_told_at_once() {
 }
 
 /// Each is set, understood, and not built: the unit loads, and its start will be refused by that name.
-const REFUSED: &[(&str, &str)] = &[("[network]\nmode = \"bridge\"\n", "[network] mode = \"bridge\"")];
+const REFUSED: &[(&str, &str)] = &[("standard-input = \"data\"\n", "[service] standard-input = \"data\"")];
 
 #[test]
 fn what_is_not_built_refuses_the_start_by_name() {

@@ -1,6 +1,6 @@
 //! The rows of [`keys::all`], the decoder, and what is shown: none knows a key that another does not.
 
-use super::keys::{Built, Change, Key, Kind as K, Resource};
+use super::keys::{Built, Change, Key, Kind as K, OfNetwork, Resource};
 use super::*;
 
 /// Whether a unit can have more than one value of it: with one built value there is nothing to keep. What only a template
@@ -90,9 +90,22 @@ fn values(row: &Key) -> (String, String) {
         K::NamespaceKinds => two("false", "[\"net\", \"uts\"]"),
         K::SocketFamilies => two("[\"AF_INET\", \"AF_UNIX\"]", "[\"~AF_PACKET\"]"),
         K::Architectures => two("[\"native\"]", "[\"x86-64\", \"x86\"]"),
-        K::Network => two("\"none\"", "\"host\""),
+        K::OfNetwork(which) => network_values(which),
         K::Resource(which) => resource_values(which),
         K::TimeOffsets => two("{ boottime = \"1d\" }", "{ monotonic = \"-1h 1ms\" }"),
+    }
+}
+
+fn network_values(which: OfNetwork) -> (String, String) {
+    let two = |first: &str, second: &str| (first.to_owned(), second.to_owned());
+    match which {
+        OfNetwork::Mode => two("\"none\"", "\"host\""),
+        OfNetwork::Subnets => two("\"10.88.0.7/16\"", "[\"10.88.0.7/16\", \"fd73::7/64\"]"),
+        OfNetwork::Parent => two("\"eth0\"", "\"eth1\""),
+        OfNetwork::Addresses => two("\"192.0.2.1\"", "[\"192.0.2.1\", \"2001:db8::1\"]"),
+        OfNetwork::Publish => two("[\"80\"]", "[\"127.0.0.1:8080:80/udp\", \"[::1]:1-9:1-9\"]"),
+        OfNetwork::Hosts => two("{ db = \"10.88.0.3\" }", "{ db = \"fd73::3\" }"),
+        OfNetwork::Rules => two("[\"in:web:80\"]", "[\"out:10.0.0.0/8\", \"in:*:53/udp\"]"),
     }
 }
 
@@ -150,6 +163,7 @@ fn text(row: &Key, value: &str) -> String {
             .or_default()
             .push("tcp = \"127.0.0.1:1\"".to_owned());
     }
+    tables.entry(row.table).or_default().extend(needs_of_network(row));
     if row.table == "[mount]" {
         let needs = [("target", "target = \"/x\""), ("source", "source = \"/y\"")];
         let needs = needs.iter().filter(|(name, _)| *name != row.name);
@@ -186,6 +200,17 @@ fn text(row: &Key, value: &str) -> String {
         .push(format!("{} = {value}", row.name));
     let table = |(name, lines): (&&str, &Vec<String>)| format!("[{name}]\n{}\n", lines.join("\n"));
     tables.iter().map(table).collect()
+}
+
+fn needs_of_network(row: &Key) -> Option<String> {
+    let needs = match (row.table, row.name) {
+        ("network", "mode" | "dns" | "hosts") => None,
+        ("network", "gateway") => Some("mode = \"macvlan\"\nparent = \"up0\""),
+        ("network", "parent") => Some("mode = \"macvlan\""),
+        ("network", _) => Some("mode = \"bridge\""),
+        _ => None,
+    };
+    needs.map(str::to_owned)
 }
 
 /// The unit and nothing but warnings: of units that nobody has, and of keys that are not built.
@@ -297,10 +322,6 @@ fn what_is_not_built_makes_a_difference_too() {
             .map(|found| (found.key.to_string(), found.change))
             .collect::<Vec<_>>()
     };
-    let address = ("[network] address".to_owned(), Change::Restart);
-    let set = "[network]\naddress = \"auto\"\n";
-    assert_eq!(differences("", set), std::slice::from_ref(&address));
-    assert_eq!(differences(set, ""), [address]);
     assert_eq!(differences("# a\n", "# b\n\n"), []);
     let input = ("[service] standard-input".to_owned(), Change::Restart);
     assert_eq!(

@@ -34,6 +34,10 @@ const R: &str = "resources";
 const M: &str = "[mount]";
 
 /// Keys that nothing can keep from being held.
+const OF_MODE: &str = "it is of the network that mode asks for, and refused with it";
+const OF_RULES: &str =
+    "a kernel without nftables refuses it: rules_that_cannot_be_had_refuse_who_asks_for_them of src/net";
+
 pub const PURE: &[(&str, &str, &str)] = &[
     (I, "profile", "it is the values of the others"),
     (
@@ -57,6 +61,22 @@ pub const PURE: &[(&str, &str, &str)] = &[
         R,
         "oom-policy",
         "svcd itself does it, wherever it is told of an OOM kill; every unit has one",
+    ),
+    ("network", "address", OF_MODE),
+    ("network", "parent", OF_MODE),
+    ("network", "gateway", OF_MODE),
+    ("network", "publish", OF_RULES),
+    ("network", "allow", OF_RULES),
+    ("network", "deny", OF_RULES),
+    (
+        "network",
+        "dns",
+        "it is a file that is mounted: mount = true is asked for, and refused",
+    ),
+    (
+        "network",
+        "hosts",
+        "it is a file that is mounted: mount = true is asked for, and refused",
     ),
 ];
 
@@ -115,6 +135,7 @@ pub const CAPABILITIES: Lack = Lack {
         ("it takes CAP_SYS_TIME", "EPERM"),
         ("svcd itself has no CAP_SYS_TIME", "EPERM"),
         ("it takes CAP_SETFCAP", "EPERM"),
+        ("it takes CAP_NET_ADMIN", "EPERM"),
         WITHOUT_TIME,
     ],
     beside: &[],
@@ -123,6 +144,7 @@ pub const CAPABILITIES: Lack = Lack {
         (I, "ambient-capabilities", "[\"CAP_SYS_TIME\"]", 218),
         (I, "time", "{ boottime = \"1d\" }", 226),
         (I, "user", "\"identity\"", 217),
+        ("network", "mode", "\"bridge\"", 225),
     ]],
 };
 

@@ -1,0 +1,322 @@
+//! Services on the bridge: who is on it with which address, and the child that makes the machine's side so.
+//!
+//! A unit joins before its first process, and leaves when its run is released. Each change makes the plan another; one
+//! child at a time carries the plan out as it is by then, and whoever waits goes on when a child has that began after it
+//! came. Addresses are recorded, so that a unit has the same for good.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+mod addresses;
+pub mod machine;
+mod names;
+mod seen;
+mod settings;
+
+pub use names::Names;
+pub use settings::NetworkSettings;
+
+use super::lives::Life;
+use super::poll::{Source, Token};
+use super::spawn::{kind_of, step};
+use super::unit_numbers::UnitNumbers;
+use super::{Config, Supervisor};
+use crate::engine::event::{Role, SpawnFailure};
+use crate::engine::{RunId, UnitId};
+use crate::net::{self, Attachment, Bridge, Member, Plan, Policy, To};
+use crate::sandbox::{self, Child};
+use crate::unit::{Kind, Network, Peer, Rule, UnitName};
+
+/// Where IPv6 is, if the kernel has it.
+const IPV6: &str = "/proc/sys/net/ipv6";
+
+/// The bridge, and who is on it.
+#[derive(Debug)]
+pub struct Networks {
+    settings: NetworkSettings,
+    bridge: Bridge,
+    numbers: UnitNumbers,
+    members: BTreeMap<UnitId, Joined>,
+    /// Counts changes of the members.
+    changes: u64,
+    /// The child that carries a plan out, and the change that its plan was of.
+    job: Option<(Child, Token, u64)>,
+    /// The change that was last carried out, or tried.
+    settled: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Joined {
+    unit: UnitName,
+    member: Member,
+    rules: (Vec<Rule>, Vec<Rule>),
+}
+
+/// What a run has of the bridge.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// Its link, on the machine's side and inside.
+    attachment: Attachment,
+    /// It waits for the plan with this change.
+    waits_for: Option<u64>,
+    /// It leaves with it.
+    leaves: bool,
+}
+
+impl Port {
+    /// The name of its link on the machine's side.
+    pub fn link(&self) -> &str {
+        match &self.attachment.to {
+            To::Bridge { port, .. } => port,
+            To::Parent(_, parent) => parent,
+        }
+    }
+}
+
+impl Networks {
+    /// Nobody is on it yet.
+    pub fn open(settings: &NetworkSettings, state_dir: &Path) -> Self {
+        Self {
+            settings: settings.clone(),
+            bridge: settings.made(Path::new(IPV6).exists()),
+            numbers: UnitNumbers::open(state_dir.join("addresses"), |number| (2..=65_534).contains(&number)),
+            members: BTreeMap::new(),
+            changes: 0,
+            job: None,
+            settled: 0,
+        }
+    }
+
+    fn is_on_bridge(&self, address: IpAddr) -> bool {
+        let own = [
+            self.bridge.v4.map(|its| IpAddr::V4(its.0)),
+            self.bridge.v6.map(|its| IpAddr::V6(its.0)),
+        ];
+        self.settings.subnets().any(|subnet| subnet.contains(address)) && !own.contains(&Some(address))
+    }
+
+    fn plan(&self, addresses_of: impl Fn(&UnitName) -> Vec<IpAddr>) -> Plan {
+        let policies = |rules: &[Rule]| rules.iter().map(|rule| policy(rule, &addresses_of)).collect();
+        let members = self.members.values().map(|joined| Member {
+            allow: policies(&joined.rules.0),
+            deny: policies(&joined.rules.1),
+            ..joined.member.clone()
+        });
+        Plan {
+            bridge: self.bridge.clone(),
+            members: members.collect(),
+        }
+    }
+
+    /// Who is on it, by name.
+    fn names(&self) -> Vec<(UnitName, Vec<IpAddr>)> {
+        let all = self.members.values();
+        let mut all: Vec<_> = all
+            .map(|joined| (joined.unit.clone(), joined.member.addresses.clone()))
+            .collect();
+        all.sort();
+        all
+    }
+}
+
+fn policy(rule: &Rule, addresses_of: impl Fn(&UnitName) -> Vec<IpAddr>) -> Policy {
+    let whole = |address: IpAddr| (address, if address.is_ipv4() { 32 } else { 128 });
+    Policy {
+        direction: rule.direction,
+        peers: match &rule.peer {
+            Peer::Any => None,
+            Peer::Unit(unit) => Some(addresses_of(unit).into_iter().map(whole).collect()),
+            Peer::Subnet(subnet) => Some(vec![(subnet.address, subnet.prefix)]),
+        },
+        ports: rule.ports,
+        protocol: rule.protocol,
+    }
+}
+
+impl Supervisor {
+    /// A unit on the bridge joins before its first process; true: the command waits until it has.
+    pub(super) fn joins_bridge(&mut self, run: RunId, role: Role) -> Result<bool, SpawnFailure> {
+        let Some(life) = self
+            .lives
+            .get(&run.unit)
+            .filter(|life| *life.sandbox.network() == Network::Bridge)
+        else {
+            return Ok(false);
+        };
+        match &life.port {
+            Some(port) if port.waits_for.is_none() => return Ok(false),
+            Some(_) => {}
+            None => self.join_bridge(run.unit)?,
+        }
+        if let Some(life) = self.lives.get_mut(&run.unit) {
+            life.queued = Some(role);
+        }
+        self.settle_network();
+        Ok(true)
+    }
+
+    fn join_bridge(&mut self, unit: UnitId) -> Result<(), SpawnFailure> {
+        let life = self.lives.get(&unit).ok_or_else(|| step("unit", 0))?;
+        let Kind::Service(service) = &life.unit.kind else {
+            return Err(step("unit", 0));
+        };
+        let (name, service) = (life.unit.name.clone(), service.clone());
+        for publish in &service.connectivity.publish {
+            self.is_free(unit, publish)?;
+        }
+        self.put_on_bridge(unit, &name, &service)?;
+        let waits_for = Some(self.networks.changes);
+        if let Some(port) = self.lives.get_mut(&unit).and_then(|life| life.port.as_mut()) {
+            port.waits_for = waits_for;
+        }
+        Ok(())
+    }
+
+    /// One of a former life, whose links are there.
+    pub(super) fn stays_on_bridge(&mut self, unit: UnitId) {
+        let Some(life) = self
+            .lives
+            .get(&unit)
+            .filter(|life| *life.sandbox.network() == Network::Bridge)
+        else {
+            return;
+        };
+        let Kind::Service(service) = &life.unit.kind else {
+            return;
+        };
+        let (name, service) = (life.unit.name.clone(), service.clone());
+        if let Err(failure) = self.put_on_bridge(unit, &name, &service) {
+            tracing::error!("{name}: {} {}", failure.step, failure.detail);
+        }
+    }
+
+    /// Starts the child that carries the plan out, unless one is at it or all is as it should be.
+    pub(super) fn settle_network(&mut self) {
+        if self.networks.job.is_some() || self.networks.settled == self.networks.changes {
+            return;
+        }
+        self.write_names();
+        let peers = self
+            .networks
+            .members
+            .values()
+            .flat_map(|joined| joined.rules.0.iter().chain(&joined.rules.1));
+        let peers = peers.filter_map(|rule| match &rule.peer {
+            Peer::Unit(unit) => Some(unit.clone()),
+            Peer::Any | Peer::Subnet(_) => None,
+        });
+        let peers: Vec<UnitName> = peers.collect();
+        let addresses: BTreeMap<UnitName, Vec<IpAddr>> = peers
+            .into_iter()
+            .map(|unit| (unit.clone(), self.addresses_of(&unit)))
+            .collect();
+        let plan = self
+            .networks
+            .plan(|unit| addresses.get(unit).cloned().unwrap_or_default());
+        let started = sandbox::start_job(move || Ok(net::settle(&plan)?)).and_then(|child| {
+            let token = self.poll.add(&child.pidfd, Source::Network)?;
+            Ok((child, token, self.networks.changes))
+        });
+        match started {
+            Ok(job) => self.networks.job = Some(job),
+            Err(error) => {
+                let failure = super::spawn::from_io("network", &error);
+                self.network_settled(self.networks.changes, Some(failure));
+            }
+        }
+    }
+
+    /// The child has done it, or could not.
+    pub(super) fn on_network(&mut self) {
+        let Some((child, token, change)) = self.networks.job.take() else {
+            return;
+        };
+        let mut bytes = [0_u8; 4096];
+        // It has ended, so that all it had to say is there.
+        let count = rustix::io::read(&child.report, &mut bytes).unwrap_or(0);
+        self.poll.remove(&child.pidfd, token);
+        let _ = waitid(
+            WaitId::PidFd(child.pidfd.as_fd()),
+            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+        );
+        let failed = sandbox::read_report(bytes.get(..count).unwrap_or_default());
+        let failure = failed.map(|failed| SpawnFailure {
+            detail: failed.detail().into(),
+            kind: kind_of(failed.errno),
+            ..step(failed.what(), failed.errno)
+        });
+        self.network_settled(change, failure);
+        self.settle_network();
+    }
+
+    fn network_settled(&mut self, change: u64, failure: Option<SpawnFailure>) {
+        self.networks.settled = change;
+        let is_done = |life: &Life| {
+            let waits_for = life.port.as_ref().and_then(|port| port.waits_for);
+            waits_for.is_some_and(|its| its <= change)
+        };
+        let done = self.lives.iter().filter(|(_, life)| is_done(life));
+        let done: Vec<UnitId> = done.map(|(unit, _)| *unit).collect();
+        if let Some(failure) = failure.as_ref().filter(|_| done.is_empty()) {
+            tracing::error!("{}: {}", failure.step, Errno::from_raw_os_error(failure.errno));
+        }
+        for unit in done {
+            let Some(life) = self.lives.get_mut(&unit) else {
+                continue;
+            };
+            let leaves = life.port.as_ref().is_some_and(|port| port.leaves);
+            match (&mut life.port, &failure) {
+                (port, _) if leaves => *port = None,
+                (Some(port), None) => port.waits_for = None,
+                (port, Some(_)) => {
+                    *port = None;
+                    self.networks.members.remove(&unit);
+                    self.networks.changes += 1;
+                }
+                (None, None) => {}
+            }
+            match &failure {
+                _ if leaves => self.look_again(unit),
+                None => self.on_holder_ready(unit),
+                Some(failure) => self.fail_queued(unit, failure.clone()),
+            }
+        }
+    }
+
+    /// A run that is released leaves the bridge; true: it is not done yet.
+    pub(super) fn leaves_bridge(&mut self, unit: UnitId) -> bool {
+        let Some(life) = self.lives.get_mut(&unit) else {
+            return false;
+        };
+        Names::remove(&self.config.runtime_dir, &life.unit.name);
+        let Some(port) = &mut life.port else { return false };
+        if !port.leaves {
+            self.networks.members.remove(&unit);
+            self.networks.changes += 1;
+            (port.leaves, port.waits_for) = (true, Some(self.networks.changes));
+            self.settle_network();
+        }
+        // Where no child could be had it was done at once, as far as it could be.
+        self.lives.get(&unit).is_some_and(|life| life.port.is_some())
+    }
+
+    /// What a former life has left of a bridge goes, where nobody is on it.
+    pub(super) fn look_at_network(&mut self) {
+        let links = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+        let mut names = links.lines().filter_map(|line| line.trim_start().split_once(':'));
+        if self.networks.changes == 0 && names.any(|(name, _)| *name == *self.networks.bridge.name) {
+            self.networks.changes += 1;
+        }
+        self.settle_network();
+    }
+}
+
+/// Removes what only held the files with names.
+pub fn remove_names(config: &Config) {
+    drop(std::fs::remove_dir_all(names::directory(&config.runtime_dir)));
+}
