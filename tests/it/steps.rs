@@ -53,6 +53,7 @@ const GROUPS: &[Group] = &[
                 "ENOENT",
                 222,
             ),
+            ("[network]\nmode = \"path:/nowhere\"", "network /nowhere", "ENOENT", 225),
             ("cpu-affinity = \"1000-1020\"", "cpu-affinity", "EINVAL", 215),
             ("group = \"nowhere\"", "group nowhere", "ESRCH", 216),
             ("supplementary-groups = [\"nowhere\"]", "group nowhere", "ESRCH", 216),
@@ -179,6 +180,11 @@ const OTHERS: &[(&str, &str)] = &[
         "the system call is that of the capabilities before it",
     ),
     ("dynamic-user", "all of its 4,336 users have to be there"),
+    (
+        "address",
+        "another unit has it: bridge::what_another_has_is_refused_by_name",
+    ),
+    ("publish", "another has it: bridge::what_another_has_is_refused_by_name"),
 ];
 
 #[test]

@@ -123,11 +123,12 @@ fn settings(page: &mut Page) {
              network have a bridge each.",
         ),
         (
-            "[network] subnet = \"10.88.0.0/16\", subnet6 = \"fd73:7663::/64\"",
-            "The addresses of the bridge, which has the first of each, and of the units on it; \"none\": none of that family.",
+            "[network] subnet = \"10.88.0.0/16\"",
+            "The IPv4 addresses of the bridge, which has the first, and of the units on it; \"none\": none of this family.",
         ),
+        ("[network] subnet6 = \"fd73:7663::/64\"", "The IPv6 addresses likewise."),
         (
-            "[network.links.eth0] address = [\"192.0.2.5/24\"], gateway = [\"192.0.2.1\"], dhcp = true",
+            "[network] links = { eth0 = { address = [\"192.0.2.5/24\"], gateway = [\"192.0.2.1\"], dhcp = true } }",
             "As a machine's init: a link of the machine, which is up with these addresses before the first unit. With dhcp an \
              instance of the unit dhcp@ asks for them. Without any such table `ip=` on the kernel's command line counts. The unit \
              network-online is ready once the machine has a default route.",
@@ -187,6 +188,10 @@ fn network(page: &mut Page) {
          advertisements doing so (accept_ra = 2). Its rules are in the tables `inet` and `bridge` of nftables that have the \
          bridge's name; each change replaces both at once, and no other table is looked at. A kernel without nftables has \
          units on the bridge that publish nothing and have no rules, and refuses the others by the key.",
+    );
+    page.paragraph(
+        "Where the kernel hands bridged frames to its rules (net.bridge.bridge-nf-call-iptables = 1, as docker wants it), a unit \
+         that asks for what the machine publishes of another on the same bridge is not answered: it reaches it by its name.",
     );
     page.paragraph("`svc doctor` tries what the kernel has of all this; `svc status`, `svc ps` and `svc stats` show what a unit has.");
 }
