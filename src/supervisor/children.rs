@@ -347,6 +347,10 @@ impl Supervisor {
                 self.on_process(unit, who);
                 continue;
             }
+            if self.is_network_job(number) {
+                self.on_network();
+                continue;
+            }
             let Some(pid) = Pid::from_raw(number) else { return };
             if !matches!(
                 waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -162,14 +163,14 @@ impl Supervisor {
 
     fn join_bridge(&mut self, unit: UnitId) -> Result<(), SpawnFailure> {
         let life = self.lives.get(&unit).ok_or_else(|| step("unit", 0))?;
-        let Kind::Service(service) = &life.unit.kind else {
+        let definition = Rc::clone(&life.unit);
+        let Kind::Service(service) = &definition.kind else {
             return Err(step("unit", 0));
         };
-        let (name, service) = (life.unit.name.clone(), service.clone());
         for publish in &service.connectivity.publish {
             self.is_free(unit, publish)?;
         }
-        self.put_on_bridge(unit, &name, &service)?;
+        self.put_on_bridge(unit, &definition.name, service)?;
         let waits_for = Some(self.networks.changes);
         if let Some(port) = self.lives.get_mut(&unit).and_then(|life| life.port.as_mut()) {
             port.waits_for = waits_for;
@@ -186,12 +187,12 @@ impl Supervisor {
         else {
             return;
         };
-        let Kind::Service(service) = &life.unit.kind else {
+        let definition = Rc::clone(&life.unit);
+        let Kind::Service(service) = &definition.kind else {
             return;
         };
-        let (name, service) = (life.unit.name.clone(), service.clone());
-        if let Err(failure) = self.put_on_bridge(unit, &name, &service) {
-            tracing::error!("{name}: {} {}", failure.step, failure.detail);
+        if let Err(failure) = self.put_on_bridge(unit, &definition.name, service) {
+            tracing::error!("{}: {} {}", definition.name, failure.step, failure.detail);
         }
     }
 
@@ -240,7 +241,7 @@ impl Supervisor {
         // It has ended, so that all it had to say is there.
         let count = rustix::io::read(&child.report, &mut bytes).unwrap_or(0);
         self.poll.remove(&child.pidfd, token);
-        let _ = waitid(
+        let end = waitid(
             WaitId::PidFd(child.pidfd.as_fd()),
             WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
         );
@@ -250,8 +251,16 @@ impl Supervisor {
             kind: kind_of(failed.errno),
             ..step(failed.what(), failed.errno)
         });
+        // Who was killed has said nothing, and has not done all.
+        let did_it = matches!(&end, Ok(Some(status)) if status.exit_status() == Some(0));
+        let failure = failure.or_else(|| (!did_it).then(|| step("network", Errno::CHILD.raw_os_error())));
         self.network_settled(change, failure);
         self.settle_network();
+    }
+
+    /// Whether this is the child that carries the plan out: its end is told by its status.
+    pub(super) fn is_network_job(&self, pid: i32) -> bool {
+        self.networks.job.as_ref().is_some_and(|(child, ..)| child.pid == pid)
     }
 
     fn network_settled(&mut self, change: u64, failure: Option<SpawnFailure>) {

@@ -3,7 +3,7 @@
 //!
 //! A file keeps its inode, since it is mounted where services are: it is written in its place as addresses come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -85,11 +85,25 @@ impl Names {
     /// # Errors
     /// As open(2) and write(2), with the file's name.
     pub fn write(&self, runtime_dir: &Path, unit: &UnitName, on_bridge: &[(UnitName, Vec<IpAddr>)]) -> io::Result<()> {
+        self.write_but(&mut BTreeSet::new(), runtime_dir, unit, on_bridge)
+    }
+
+    /// The same, but for files that are `written` already, since many see the same.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn write_but(
+        &self,
+        written: &mut BTreeSet<PathBuf>,
+        runtime_dir: &Path,
+        unit: &UnitName,
+        on_bridge: &[(UnitName, Vec<IpAddr>)],
+    ) -> io::Result<()> {
         let (hosts, resolvers) = self.files(runtime_dir, unit);
-        if let Some(file) = hosts {
+        if let Some(file) = hosts.filter(|file| written.insert(file.clone())) {
             put(&file, &self.hosts_text(on_bridge))?;
         }
-        if let Some(file) = resolvers {
+        if let Some(file) = resolvers.filter(|file| written.insert(file.clone())) {
             put(&file, &self.resolvers_text())?;
         }
         Ok(())

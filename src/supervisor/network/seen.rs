@@ -1,5 +1,6 @@
 //! What a run gets of its network, and what clients see of it.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -17,9 +18,11 @@ impl Supervisor {
     /// The names that services see, as they are by now.
     pub(super) fn write_names(&self) {
         let on_bridge = self.networks.names();
+        let mut written = BTreeSet::new();
         for (_, life) in self.lives.iter() {
             let Some(names) = names_of(life) else { continue };
-            if let Err(error) = names.write(&self.config.runtime_dir, &life.unit.name, &on_bridge) {
+            let directory = &self.config.runtime_dir;
+            if let Err(error) = names.write_but(&mut written, directory, &life.unit.name, &on_bridge) {
                 tracing::warn!("{}: {error}", life.unit.name);
             }
         }
