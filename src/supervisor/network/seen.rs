@@ -12,6 +12,7 @@ use crate::net::{Attachment, Refused, To};
 use crate::sandbox::{Connector, StepFailed};
 use crate::supervisor::Supervisor;
 use crate::supervisor::lives::Life;
+use crate::supervisor::sweep::roots;
 use crate::unit::{Kind, Network, Sharing};
 
 impl Supervisor {
@@ -21,7 +22,7 @@ impl Supervisor {
         let mut written = BTreeSet::new();
         for (_, life) in self.lives.iter() {
             let Some(names) = names_of(life) else { continue };
-            let directory = &self.config.runtime_dir;
+            let directory = &roots(&self.config).own;
             if let Err(error) = names.write_but(&mut written, directory, &life.unit.name, &on_bridge) {
                 tracing::warn!("{}: {error}", life.unit.name);
             }
@@ -32,10 +33,12 @@ impl Supervisor {
     pub(in crate::supervisor) fn names_for(&self, life: &Life) -> Vec<(PathBuf, &'static str)> {
         let Some(names) = names_of(life) else { return Vec::new() };
         // Who is not on the bridge has had no occasion yet.
-        if let Err(error) = names.write(&self.config.runtime_dir, &life.unit.name, &self.networks.names()) {
+        // A source is looked up from the root of what its child sees.
+        let directory = roots(&self.config).own;
+        if let Err(error) = names.write(&directory, &life.unit.name, &self.networks.names()) {
             tracing::warn!("{}: {error}", life.unit.name);
         }
-        names.mounts(&self.config.runtime_dir, &life.unit.name)
+        names.mounts(&directory, &life.unit.name)
     }
 
     /// What a client sees of it.
