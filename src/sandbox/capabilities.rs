@@ -19,6 +19,7 @@ pub const SETPCAP: u64 = 1 << 8;
 pub const SYS_ADMIN: u64 = 1 << 21;
 /// Likewise.
 pub const NET_ADMIN: u64 = 1 << 12;
+/// Likewise.
 pub const SYS_TIME: u64 = 1 << 25;
 /// Likewise.
 pub const MKNOD: u64 = 1 << 27;
