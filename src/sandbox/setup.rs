@@ -326,6 +326,7 @@ pub(super) fn streams<'a>(context: &Context<'a>) -> Streams<'a> {
         log: context.output,
         from_terminal: context.reads_input && service.standard_input == Input::Tty,
         from_socket: context.reads_input && service.standard_input == Input::Socket,
+        data: service.input_data(),
         socket: context.descriptors.first().map(|(socket, _)| *socket),
         output: service.standard_output.clone(),
         error: service.standard_error.clone(),

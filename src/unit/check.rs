@@ -103,6 +103,7 @@ fn check_service(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) 
     if service.restart.delay > service.restart.max_delay {
         error(at("restart", "max-delay"), "`max-delay` is below `delay`");
     }
+    check_input_data(input, service, issues);
     check_type::check(input, service, issues);
     check_isolation(input, &service.isolation, issues);
     check_files::root(input, service, issues);
@@ -111,6 +112,14 @@ fn check_service(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) 
     check_files::directories(input, service, issues);
     super::read_network::together(input.tree, service, issues);
     check_resources(input, &service.resources, issues);
+}
+
+fn check_input_data(input: &Input<'_>, service: &Service, issues: &mut Vec<Issue>) {
+    for key in ["standard-input-text", "standard-input-data"] {
+        let unread = at_of(input.tree, "service", key).filter(|_| service.input_data().is_none());
+        let why = format!("`{key}` needs `standard-input = \"data\"`, which is the default beside it");
+        issues.extend(unread.map(|at| Issue::error(at, why)));
+    }
 }
 
 fn check_isolation(input: &Input<'_>, isolation: &Isolation, issues: &mut Vec<Issue>) {

@@ -40,6 +40,8 @@ impl Default for Service {
             ignore_sigpipe: true,
             success_exit_status: Vec::new(),
             standard_input: Input::Null,
+            standard_input_text: Box::default(),
+            standard_input_data: Box::default(),
             standard_output: Output::Log,
             standard_error: Output::Inherit,
             tty_path: "/dev/console".into(),

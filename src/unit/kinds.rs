@@ -10,6 +10,7 @@ use super::read_isolation::*;
 pub fn check(kind: K, node: &Node, issues: &mut Vec<Issue>) {
     let wrong = match kind {
         K::Text => text(node).err(),
+        K::Base64 => base64(node).err(),
         K::Texts => texts(node).err(),
         K::Bool => boolean(node).err(),
         K::Whole(min, max) => whole(node, min, max).err(),

@@ -290,6 +290,11 @@ pub struct Service {
     pub success_exit_status: Vec<ExitMatch>,
     /// Where standard input comes from.
     pub standard_input: Input,
+    /// What is read first where that is data; it ends with a newline, or is empty.
+    pub standard_input_text: Box<str>,
+    /// What is read then.
+    #[serde(serialize_with = "value::serialize_base64")]
+    pub standard_input_data: Box<[u8]>,
     /// Where standard output goes.
     pub standard_output: Output,
     /// Where standard error goes; `Inherit`: where standard output goes.

@@ -27,6 +27,11 @@ pub fn text(node: &Node) -> Read<String> {
     }
 }
 
+/// Bytes in base64, whatever white space is in it.
+pub fn base64(node: &Node) -> Read<Box<[u8]>> {
+    parsed(node, value::parse_base64)
+}
+
 /// A text, read by one of the parsers of values.
 pub fn parsed<T>(node: &Node, parse: impl Fn(&str) -> Result<T, Box<str>>) -> Read<T> {
     parse(&text(node)?).or_else(|why| wrong(node, why))

@@ -15,6 +15,18 @@ pub enum Input {
     Tty,
     /// The unit's socket.
     Socket,
+    /// What the unit says that it is.
+    Data,
+}
+
+impl super::Service {
+    /// What is read from standard input, in two parts, where that is data.
+    pub fn input_data(&self) -> Option<[&[u8]; 2]> {
+        match self.standard_input {
+            Input::Data => Some([self.standard_input_text.as_bytes(), &self.standard_input_data]),
+            Input::Null | Input::Tty | Input::Socket => None,
+        }
+    }
 }
 
 /// Where an output goes.

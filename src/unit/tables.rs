@@ -57,7 +57,9 @@ pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
         kill: kill(tree),
         ignore_sigpipe: flag("ignore-sigpipe", true),
         success_exit_status: get(tree, "service", "success-exit-status", exits).unwrap_or_default(),
-        standard_input: input(word("standard-input").as_deref()),
+        standard_input: input(tree),
+        standard_input_text: input_text(word("standard-input-text").unwrap_or_default()),
+        standard_input_data: get(tree, "service", "standard-input-data", base64).unwrap_or_default(),
         standard_output: get(tree, "service", "standard-output", output).unwrap_or(Output::Log),
         standard_error: get(tree, "service", "standard-error", output).unwrap_or(Output::Inherit),
         tty_path: get(tree, "service", "tty-path", path).unwrap_or(base.tty_path),
@@ -84,12 +86,23 @@ fn search_path(tree: &Table) -> Vec<PathBuf> {
     written.into_iter().map(|listed| listed.path).collect()
 }
 
-fn input(word: Option<&str>) -> Input {
-    match word {
+fn input(tree: &Table) -> Input {
+    let is_set = |key| find(tree, "service", key).is_some();
+    match get(tree, "service", "standard-input", text).as_deref() {
         Some("tty") => Input::Tty,
         Some("socket") => Input::Socket,
+        Some("data") => Input::Data,
+        None if is_set("standard-input-text") || is_set("standard-input-data") => Input::Data,
         Some(_) | None => Input::Null,
     }
+}
+
+/// Lines, each with its end.
+fn input_text(mut text: String) -> Box<str> {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.into()
 }
 
 /// One without a program stands for what an image says.

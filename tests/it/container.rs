@@ -116,11 +116,11 @@ fn a_main_unit_that_cannot_be_had_is_78() {
         Ok(wrapper) => wrapper,
         Err(why) => return skip("a_main_unit_that_cannot_be_had_is_78", why),
     };
-    for (unit, said) in [("other", "main unit app: no such unit"), ("app", "app: refused")] {
-        let unbuilt = format!("{SLEEPER}standard-input = \"data\"\n");
+    for (unit, said) in [("other", "main unit app: no such unit"), ("app", "misc-max")] {
+        let unenforceable = format!("{SLEEPER}[resources]\nmisc-max = {{ nosuch = 1 }}\n");
         let svcd = Plan::new()
             .ends_with(78)
-            .unit(unit, &unbuilt)
+            .unit(unit, &unenforceable)
             .inside(&wrapper, "[container]\nmain = \"app\"\n")
             .start_without_waiting();
         until_gone(&svcd);

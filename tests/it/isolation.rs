@@ -201,21 +201,6 @@ fn a_service_starts_however_many_descriptors_svcd_has() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_by_name() {
-    let table = [("standard-input", "standard-input = \"data\"\n")];
-    let plan = table.iter().fold(Plan::new(), |plan, (name, text)| {
-        plan.unit(name, &format!("{SLEEPER}{text}"))
-    });
-    let svcd = plan.start();
-    for (key, _) in table {
-        let done = svcd.svc(&["start", key]);
-        assert_eq!(done.code, 78, "{key}: {}", done.err);
-        assert!(done.err.contains(key), "{key} is named: {}", done.err);
-        assert!(members(&svcd.cgroup(key)).is_empty());
-    }
-}
-
-#[test]
 fn an_unknown_user_is_refused() {
     let table = ["no-such-user", "0day", "0x0", "-1", "4294967295", "99999999999"];
     let plan = table.iter().enumerate().fold(Plan::new(), |plan, (nth, user)| {

@@ -40,6 +40,7 @@ mod images;
 mod import;
 mod imported;
 mod inner;
+mod input;
 mod isolation;
 mod killed;
 mod lan;

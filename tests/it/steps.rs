@@ -173,7 +173,7 @@ const NATIVE: &str = if cfg!(target_arch = "aarch64") {
 const OTHERS: &[(&str, &str)] = &[
     (
         "input",
-        "a descriptor that is open is copied, and svcd itself needs /dev/null",
+        "a descriptor that is open is copied, a file in memory is made as svcd makes its own, and it needs /dev/null too",
     ),
     (
         "no-new-privileges",

@@ -8,7 +8,7 @@ use super::commands::command_lines;
 use super::draft::Draft;
 use super::rules::{self, Fate, Form, Rule};
 use super::syntax::{self, Directive};
-use super::{Source, finish, names, specifiers, values};
+use super::{Source, finish, names, specifiers, streams, values};
 
 /// A unit that was made, and a word on each directive of it.
 pub struct Made {
@@ -171,6 +171,11 @@ fn forget(draft: &mut Draft, directive: &Directive, rule: Rule) -> Fate {
         (Rule::By(_), "CapabilityBoundingSet") => draft.set("isolation", "capabilities", json!(["none"])),
         (Rule::By(_), "AmbientCapabilities") => drop(draft.remove("isolation", "ambient-capabilities")),
         (Rule::By(_), "SystemCallFilter") => drop(draft.remove("isolation", "seccomp")),
+        (Rule::By(_), "StandardInputText" | "StandardInputData") => {
+            for key in [streams::TEXT, streams::DATA] {
+                draft.remove("service", key);
+            }
+        }
         (Rule::By(_), "Environment") => drop(draft.remove("service", "environment")),
         (Rule::By(_), name) if name.starts_with("Condition") => drop(draft.remove("unit", "condition")),
         (Rule::By(_), name) if name.starts_with("Assert") => drop(draft.remove("unit", "assert")),

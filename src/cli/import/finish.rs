@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::commands;
 use super::draft::Draft;
+use super::{commands, streams};
 
 /// What systemd does where a file is silent, as far as svc does otherwise; and lists of one command as that command.
 pub fn finish(draft: &mut Draft) {
@@ -43,6 +43,15 @@ pub fn finish(draft: &mut Draft) {
                 draft.otherwise("restart", "max-delay", "100ms");
             }
             give_up(draft);
+        }
+    }
+    // systemd passes over it in silence.
+    if draft
+        .get("service", "standard-input")
+        .is_some_and(|input| input != "data")
+    {
+        for key in [streams::TEXT, streams::DATA] {
+            draft.remove("service", key);
         }
     }
     if let Some(filter) = draft.get("log", "rate-limit")

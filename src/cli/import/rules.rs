@@ -220,6 +220,8 @@ const SERVICE: &[(&str, Rule)] = &[
     ("StartLimitBurst", By(|draft, value| commands::start_limit(draft, "starts", value))),
     ("StartLimitInterval", By(|draft, value| commands::start_limit(draft, "within", value))),
     ("StandardInput", By(streams::input)),
+    ("StandardInputText", By(streams::input_text)),
+    ("StandardInputData", By(streams::input_data)),
     ("StandardOutput", By(|draft, value| streams::output(draft, "standard-output", value))),
     ("StandardError", By(|draft, value| streams::output(draft, "standard-error", value))),
     ("TTYPath", As("service", "tty-path", Text)),

@@ -5,17 +5,65 @@ use serde_json::{Value, json};
 use super::commands::set;
 use super::draft::Draft;
 use super::rules::Fate;
+use super::syntax;
 use super::values;
+use crate::unit::value::{base64, parse_base64};
+
+pub const TEXT: &str = "standard-input-text";
+pub const DATA: &str = "standard-input-data";
 
 pub fn input(draft: &mut Draft, value: &str) -> Fate {
     match value {
-        "null" | "tty" | "socket" => set(draft, "service", "standard-input", Ok(value.into())),
+        "null" | "tty" | "socket" | "data" => set(draft, "service", "standard-input", Ok(value.into())),
         "tty-force" | "tty-fail" => {
             draft.set("service", "standard-input", "tty");
             Fate::Changed("tty: whoever had it open before is hung up".to_owned())
         }
-        _ => Fate::Lost("svc reads standard input from nowhere else than null, tty and socket".to_owned()),
+        _ => Fate::Lost("svc reads standard input from no file".to_owned()),
     }
+}
+
+/// A line of what is read.
+pub fn input_text(draft: &mut Draft, value: &str) -> Fate {
+    match syntax::bytes(value) {
+        Ok(line) => input_line(draft, [line, b"\n".to_vec()].concat()),
+        Err(why) => Fate::Lost(why),
+    }
+}
+
+/// Bytes of it.
+pub fn input_data(draft: &mut Draft, value: &str) -> Fate {
+    match parse_base64(value) {
+        Ok(bytes) => input_bytes(draft, &bytes),
+        Err(why) => Fate::Lost(why.into()),
+    }
+}
+
+/// A line that no bytes come before is text; any other is bytes too, since svc has all text first.
+fn input_line(draft: &mut Draft, mut line: Vec<u8>) -> Fate {
+    let said = |key| draft.get("service", key).and_then(Value::as_str).map(str::to_owned);
+    let text = String::from_utf8_lossy(&line);
+    if said(DATA).is_none() && !text.contains('\u{fffd}') {
+        draft.set("service", TEXT, said(TEXT).unwrap_or_default() + &text);
+        return Fate::Kept;
+    }
+    if text.contains("{instance}") || text.contains("{unit}") {
+        return Fate::Lost("svc fills in no names among bytes".to_owned());
+    }
+    let mut is_first = false;
+    line.retain(|byte| {
+        let is_second = *byte == b'{' && is_first;
+        is_first = *byte == b'{' && !is_second;
+        !is_second
+    });
+    input_bytes(draft, &line)
+}
+
+fn input_bytes(draft: &mut Draft, more: &[u8]) -> Fate {
+    let before = draft.get("service", DATA).and_then(Value::as_str);
+    let before = before.and_then(|text| parse_base64(text).ok()).unwrap_or_default();
+    draft.set("service", DATA, base64(&[&before, more].concat()));
+    Fate::Kept
 }
 
 pub fn output(draft: &mut Draft, key: &'static str, value: &str) -> Fate {

@@ -85,7 +85,11 @@ pub fn words(text: &str) -> Result<Vec<String>, String> {
                 word.get_or_insert_default();
             }
             (Some(open), letter) if open == letter => quote = None,
-            (_, '\\') => escape(&mut rest, word.get_or_insert_default()),
+            (_, '\\') => match escape(&mut rest) {
+                Escape::Letter(letter) => word.get_or_insert_default().push(letter),
+                Escape::Byte(byte) => word.get_or_insert_default().push(char::from(byte)),
+                Escape::Nothing(next) => word.get_or_insert_default().extend(['\\'].into_iter().chain(next)),
+            },
             _ => word.get_or_insert_default().push(letter),
         }
     }
@@ -96,10 +100,42 @@ pub fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// What follows a backslash. One that means nothing stays as it is.
-fn escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, word: &mut String) {
+/// A text with the escapes of C taken out of it, as bytes; StandardInputText= of systemd.exec(5).
+///
+/// # Errors
+/// A backslash that means nothing.
+pub fn bytes(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let what = if letter == '\\' {
+            escape(&mut rest)
+        } else {
+            Escape::Letter(letter)
+        };
+        match what {
+            Escape::Letter(letter) => bytes.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+            // As `specifiers::expand` has left the others.
+            Escape::Byte(b'{') => bytes.extend_from_slice(b"{{"),
+            Escape::Byte(byte) => bytes.push(byte),
+            Escape::Nothing(_) => return Err("a backslash means nothing".to_owned()),
+        }
+    }
+    Ok(bytes)
+}
+
+/// What a backslash and what follows it stand for.
+enum Escape {
+    Letter(char),
+    Byte(u8),
+    /// For themselves.
+    Nothing(Option<char>),
+}
+
+/// What follows a backslash.
+fn escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Escape {
     let Some(letter) = rest.next() else {
-        return word.push('\\');
+        return Escape::Nothing(None);
     };
     let (radix, most) = match letter {
         'x' => (16, 2),
@@ -113,21 +149,27 @@ fn escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>, word: &mut String
         while digits.len() < most && rest.peek().is_some_and(|next| next.is_digit(radix)) {
             digits.extend(rest.next());
         }
-        let number = u32::from_str_radix(&digits, radix).ok().and_then(char::from_u32);
-        return word.extend(number);
+        let number = u32::from_str_radix(&digits, radix).ok();
+        let byte = number.and_then(|number| u8::try_from(number).ok());
+        return match (most, byte) {
+            (2 | 3, Some(byte)) => Escape::Byte(byte),
+            _ => number
+                .and_then(char::from_u32)
+                .map_or(Escape::Nothing(Some(letter)), Escape::Letter),
+        };
     }
-    match letter {
-        'a' => word.push('\u{7}'),
-        'b' => word.push('\u{8}'),
-        'f' => word.push('\u{c}'),
-        'n' => word.push('\n'),
-        'r' => word.push('\r'),
-        's' => word.push(' '),
-        't' => word.push('\t'),
-        'v' => word.push('\u{b}'),
-        '\\' | '"' | '\'' => word.push(letter),
-        other => word.extend(['\\', other]),
-    }
+    Escape::Letter(match letter {
+        'a' => '\u{7}',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        's' => ' ',
+        't' => '\t',
+        'v' => '\u{b}',
+        '\\' | '"' | '\'' => letter,
+        other => return Escape::Nothing(Some(other)),
+    })
 }
 
 #[cfg(test)]
@@ -165,5 +207,15 @@ mod tests {
             assert_eq!(words(text).unwrap(), expected, "{text}");
         }
         assert!(words("'a").is_err());
+    }
+
+    #[test]
+    fn bytes_are_what_escapes_stand_for() {
+        let all = bytes(r"a\tb \\ \xff\101\u00e9 \x7b é").unwrap();
+        assert_eq!(all, b"a\tb \\ \xffA\xc3\xa9 {{ \xc3\xa9");
+        assert_eq!(bytes(r"\0").unwrap(), b"\0");
+        for wrong in [r"\q", r"\", r"\x"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -76,6 +76,7 @@ pub fn of(kind: Kind) -> Value {
             json!({ "const": false }),
             pattern(r"auto|identity|\d+:\d+:\d+(?:\s*,\s*\d+:\d+:\d+)*"),
         ]),
+        Kind::Base64 => pattern(r"[A-Za-z0-9+/\s]*(?:=\s*){0,2}"),
         Kind::Text | Kind::Calendar | Kind::Address => json!({ "type": "string" }),
     }
 }

@@ -27,6 +27,8 @@ pub enum Built {
 #[allow(missing_docs)]
 pub enum Kind {
     Text,
+    /// Bytes, as RFC 4648 writes them.
+    Base64,
     Texts,
     Bool,
     /// A whole number in this range.
@@ -102,6 +104,7 @@ impl Kind {
         };
         let form = match self {
             Self::Text => "a text",
+            Self::Base64 => "a text in base64",
             Self::Texts => "a list of texts",
             Self::Bool => "true or false",
             Self::Whole(min, i64::MAX) => return format!("a whole number from {min}"),
@@ -255,7 +258,7 @@ const fn key(
 }
 
 // What the rows are written in.
-use Built::{Only, Yes};
+use Built::Yes;
 use Change::{Live, Restart};
 use Kind::*;
 

@@ -90,10 +90,16 @@ pub static SERVICE: &[Key] = &[
         "SIGPIPE is ignored when the commands begin."),
     key("service", "success-exit-status", Exits, Yes, Live,
         "Exit codes and signals that count as success, besides 0, SIGHUP, SIGINT, SIGTERM and SIGPIPE."),
-    key("service", "standard-input", Word(&["null", "tty", "socket", "data"]), Only(&["null", "tty", "socket"]), Restart,
+    key("service", "standard-input", Word(&["null", "tty", "socket", "data"]), Yes, Restart,
         "Where standard input comes from: /dev/null, the terminal of tty-path, the connection, or data that the unit \
          holds. With tty the main command and those before it are a session of their own on the terminal, whoever had \
-         it open before is hung up, and $TERM is set."),
+         it open before is hung up, and $TERM is set. With data each command reads standard-input-text and then \
+         standard-input-data, from the beginning and to their end; where either is set, that is the default."),
+    key("service", "standard-input-text", Text, Yes, Restart,
+        "What is read from standard input. A newline is added where it does not end with one; systemd.exec(5)."),
+    key("service", "standard-input-data", Base64, Yes, Restart,
+        "Bytes that are read from standard input, after standard-input-text: in base64, in which white space counts for \
+         nothing; systemd.exec(5)."),
     key("service", "standard-output", Output, Yes, Restart,
         "Where standard output goes: the unit's log, /dev/null, the terminal that standard input is or else where svcd's \
          own goes (inherit), the terminal of tty-path, the connection, or a file, truncated at each start (file:) or \

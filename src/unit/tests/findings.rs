@@ -257,25 +257,22 @@ fn all_errors_of_all_files_are_told_at_once() {
     assert_eq!(names, ["d", "default"]);
 }
 
-/// Each is set, understood, and not built: the unit loads, and its start will be refused by that name.
-const REFUSED: &[(&str, &str)] = &[("standard-input = \"data\"\n", "[service] standard-input = \"data\"")];
-
+/// What is read is there for `data` alone, which is the default beside it.
 #[test]
-fn what_is_not_built_refuses_the_start_by_name() {
-    for (text, key) in REFUSED {
-        let units = Units::new(&[("t.toml", &format!("{PLAIN}{text}"))]);
-        let set = units.load();
-        let unit = &set.units[&UnitName::new("t").unwrap()];
-        let keys: Vec<&str> = unit.refused.iter().map(|refused| &*refused.key).collect();
-        assert_eq!(keys, [*key]);
+fn input_is_data_where_there_is_some() {
+    let of = |text: &str| match &unit_of(&format!("{PLAIN}{text}")).kind {
+        Kind::Service(service) => service.input_data().map(|parts| parts.concat()),
+        other @ (Kind::Masked | Kind::Target | Kind::Slice(_) | Kind::Mount(_)) => panic!("{other:?}"),
+    };
+    assert_eq!(of(""), None);
+    assert_eq!(of("standard-input = \"data\"\n"), Some(vec![]));
+    assert_eq!(of("standard-input-text = \"a\"\n"), Some(b"a\n".to_vec()));
+    let both = "standard-input-data = \"\"\"\nAP\n8=\"\"\"\nstandard-input-text = \"a\\nb\\n\"\n";
+    assert_eq!(of(both), Some(b"a\nb\n\0\xff".to_vec()));
+    for key in ["standard-input-text", "standard-input-data"] {
+        let units = Units::new(&[("t.toml", &format!("{PLAIN}{key} = \"\"\nstandard-input = \"tty\"\n"))]);
         let told = units.told();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(
-            told[0].contains(&format!("warning: {key} is not built yet: the start will be refused")),
-            "{told:?}"
-        );
-        let line = 2 + text.lines().count() as u32;
-        assert_eq!(unit.refused[0].place.line, line, "{key}");
+        assert!(told[0].starts_with(&format!("t.toml:3:1: `{key}` needs")), "{told:?}");
     }
 }
 

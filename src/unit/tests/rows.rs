@@ -47,6 +47,7 @@ fn values(row: &Key) -> (String, String) {
     }
     match row.kind {
         K::Text => two("\"one\"", "\"two\""),
+        K::Base64 => two("\"AP8=\"", "\"aGVsbG8=\""),
         K::Texts => two("[\"ONE\"]", "[\"TWO\", \"ONE\"]"),
         K::Bool | K::BoolOr(_) => two("true", "false"),
         K::Whole(..) => two("7", "8"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 mod account;
+mod bytes;
 mod command;
 mod numbers;
 mod signal;
@@ -14,6 +15,8 @@ mod words;
 
 pub use account::{RLIMITS, capability_names, capability_number, parse_account, parse_capabilities, parse_rlimit};
 pub(crate) use account::{serialize_ambient, serialize_capabilities, serialize_rlimits};
+pub(crate) use bytes::serialize_base64;
+pub use bytes::{base64, parse_base64};
 pub use command::{literal, parse_command};
 pub use numbers::NumberList;
 pub use signal::Signal;
