@@ -77,7 +77,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/supervisor/clients.rs", 394),
     ("tests/sim/judge.rs", 449),
     ("tests/sim/scenario.rs", 415),
-    ("tests/sim/world.rs", 502),
+    ("tests/sim/world.rs", 498),
     ("tests/it/files.rs", 417),
     ("tests/it/processes.rs", 469),
 ];

@@ -179,9 +179,9 @@ pub enum Verb {
         #[arg(long = "units", value_name = "DIR")]
         dirs: Vec<PathBuf>,
     },
-    /// What differs between the unit files and what runs
+    /// What differs between the unit files and what runs, and whose image's name leads elsewhere by now
     Plan,
-    /// Take over what the unit files say, all or nothing
+    /// Take over what the unit files and the names of images say, all or nothing
     Apply {
         /// Only if the plan is still this one
         #[arg(long, value_name = "HASH")]

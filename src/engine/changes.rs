@@ -46,11 +46,17 @@ pub struct UnitChange {
     pub with: Option<UnitName>,
 }
 
+/// Of units whose image's name leads elsewhere than when they were started: from where to where.
+pub type Images = BTreeMap<UnitName, Difference>;
+
 impl Engine {
-    /// What these units would change, of those that are in force; the same ones are left out.
-    pub fn changes(&self, units: &[Rc<Unit>]) -> Vec<UnitChange> {
+    /// What these units and images would change, of those that are in force; the same ones are left out.
+    pub fn changes(&self, units: &[Rc<Unit>], images: &Images) -> Vec<UnitChange> {
         let new: BTreeMap<&UnitName, &Rc<Unit>> = units.iter().map(|unit| (&unit.name, unit)).collect();
-        let mut changes: Vec<UnitChange> = units.iter().filter_map(|unit| self.change_of(unit)).collect();
+        let mut changes: Vec<UnitChange> = units
+            .iter()
+            .filter_map(|unit| self.change_of(unit, images.get(&unit.name)))
+            .collect();
         let gone = self
             .slots
             .iter()
@@ -68,7 +74,7 @@ impl Engine {
         changes
     }
 
-    fn change_of(&self, unit: &Rc<Unit>) -> Option<UnitChange> {
+    fn change_of(&self, unit: &Rc<Unit>, image: Option<&Difference>) -> Option<UnitChange> {
         let slot = self.names.get(&unit.name).and_then(|id| self.slot(*id));
         let change = |deed, fields| {
             Some(UnitChange {
@@ -82,16 +88,18 @@ impl Engine {
             let deed = if self.is_wanted(unit) { Deed::Start } else { Deed::Load };
             return change(deed, Vec::new());
         };
-        let fields = differences(old, unit);
+        // An edit of what keeps failing is tried at once.
+        let is_up =
+            slot.is_active() || matches!(slot.state, State::Backoff { .. } | State::Arming { .. } | State::Armed);
+        let mut fields = differences(old, unit);
+        // What does not run is started with the image that there is by then.
+        fields.extend(image.filter(|_| is_up).cloned());
         if fields.is_empty() && old.refused == unit.refused {
             return None;
         }
         let restart = fields.iter().any(|field| field.change == KeyChange::Restart) || old.refused != unit.refused;
         let is_new = !self.is_wanted(old) || has_become_triggered(old, unit);
         let newly_wanted = !slot.is_active() && slot.wish.is_none() && self.is_wanted(unit) && is_new;
-        // An edit of what keeps failing is tried at once.
-        let is_up =
-            slot.is_active() || matches!(slot.state, State::Backoff { .. } | State::Arming { .. } | State::Armed);
         // A slice does not run; what sits in it may.
         let is_slice = matches!(unit.kind, Kind::Slice(_));
         let deed = match (is_up, restart) {
@@ -117,8 +125,12 @@ impl Engine {
         })
     }
 
-    pub(super) fn on_units(&mut self, units: Vec<Rc<Unit>>, by: &Cause, job: Option<JobId>) {
-        let changes = if self.loaded { self.changes(&units) } else { Vec::new() };
+    pub(super) fn on_units(&mut self, units: Vec<Rc<Unit>>, images: &Images, by: &Cause, job: Option<JobId>) {
+        let changes = if self.loaded {
+            self.changes(&units, images)
+        } else {
+            Vec::new()
+        };
         let first = !std::mem::replace(&mut self.loaded, true);
         self.take_new_texts(&units, &changes);
         if first || !changes.is_empty() {
@@ -135,7 +147,9 @@ impl Engine {
         let Some(id) = self.names.get(&unit.name).copied() else {
             return;
         };
-        let Some(change) = self.change_of(&unit) else { return };
+        let Some(change) = self.change_of(&unit, None) else {
+            return;
+        };
         if let Some(slot) = self.slot_mut(id).filter(|slot| slot.unit.is_some()) {
             slot.unit = Some(unit);
             self.act_on(&change, by);

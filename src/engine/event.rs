@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::changes::Images;
 use super::{JobId, RunId, UnitId};
 use crate::unit::{Command, Service, Signal, Unit};
 
@@ -30,6 +31,8 @@ pub enum Event {
     Units {
         /// Every good unit.
         units: Vec<Rc<Unit>>,
+        /// What differs besides, which no file shows.
+        images: Images,
         /// Who brought them.
         by: Cause,
         /// Answered when all that changes is under way (starts and stops settled, not waited for).

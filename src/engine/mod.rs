@@ -126,7 +126,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, event: Event) -> Actions {
         self.now = now;
         match event {
-            Event::Units { units, by, job } => self.on_units(units, &by, job),
+            Event::Units { units, images, by, job } => self.on_units(units, &images, &by, job),
             Event::Signalled { unit, signal, by } => self.on_signalled(unit, signal, by),
             Event::Changed { unit, by } => self.on_changed(unit, &by),
             Event::Ask { job, unit, verb, by } => self.on_ask(job, unit, verb, &by),

@@ -151,6 +151,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::engine::changes::Images;
     use crate::engine::event::{End, Event, ExitStatus, Mono, Now, Verb, Wall};
     use crate::engine::{Outcome, StateWord};
     use crate::unit::{Kind, Service, Unit, UnitName};
@@ -173,6 +174,7 @@ mod tests {
         };
         let event = Event::Units {
             units: vec![Rc::new(unit)],
+            images: Images::default(),
             by: Cause::Boot,
             job: None,
         };

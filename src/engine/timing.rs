@@ -40,6 +40,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::changes::Images;
     use crate::engine::event::{Cause, End, Event, ExitStatus, Now, Role, Verb, Wall};
     use crate::engine::{Engine, RunId};
     use crate::unit::{Kind, Link, LinkKind, Need, Place, Service, Unit, UnitName};
@@ -74,7 +75,16 @@ mod tests {
         let mut engine = Engine::new(0);
         let units = vec![service("db", None), service("web", Some("db"))];
         let by = Cause::Boot;
-        at(&mut engine, 0, Event::Units { units, by, job: None });
+        at(
+            &mut engine,
+            0,
+            Event::Units {
+                units,
+                images: Images::default(),
+                by,
+                job: None,
+            },
+        );
         let (db, web) = (engine.find("db").unwrap(), engine.find("web").unwrap());
         let run = |unit, nth| RunId { unit, nth };
         let role = Role::Main(0);

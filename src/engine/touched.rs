@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::Engine;
-use super::changes::{Deed, UnitChange};
+use super::changes::{Deed, Images, UnitChange};
 use crate::unit::{LinkKind, Unit, UnitName};
 
 impl Engine {
     /// What these units would change, as [`Engine::changes`], and who would be moved with those that stop or restart.
-    pub fn changes_with_touched(&self, units: &[Rc<Unit>]) -> Vec<UnitChange> {
+    pub fn changes_with_touched(&self, units: &[Rc<Unit>], images: &Images) -> Vec<UnitChange> {
         let mut changes: BTreeMap<UnitName, UnitChange> = self
-            .changes(units)
+            .changes(units, images)
             .into_iter()
             .map(|change| (change.name.clone(), change))
             .collect();

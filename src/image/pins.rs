@@ -68,6 +68,11 @@ pub fn pin(store: &Path, unit: &str, image: Digest) -> io::Result<()> {
     pin.write(store, unit)
 }
 
+/// What a unit was started with last.
+pub fn last(store: &Path, unit: &str) -> Option<Digest> {
+    Pin::read(&place(store).join(unit)).last
+}
+
 /// Notes that a run of what the unit was started with last has ended as it should.
 ///
 /// # Errors

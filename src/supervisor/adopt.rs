@@ -76,7 +76,7 @@ impl Supervisor {
         let definition = self.engine.run_unit(run).or_else(|| self.engine.unit(unit)).cloned();
         let Some(definition) = definition else { return };
         // Where its image is gone by now, only what is started from here on fails.
-        let definition = self.dressed(&definition).unwrap_or(definition);
+        let definition = self.dressed_as_it_began(&definition).unwrap_or(definition);
         let Some(mut life) = self.life_of(run, &definition) else {
             return;
         };

@@ -95,7 +95,7 @@ impl Supervisor {
         let of_run = self.lives.get(&id).and_then(|life| self.engine.run_unit(life.run));
         // Where its image is gone by now, what was said of it before counts.
         if let Some(unit) = of_run.cloned()
-            && let Ok(dressed) = self.dressed(&unit)
+            && let Ok(dressed) = self.dressed_as_it_began(&unit)
             && let Some(life) = self.lives.get_mut(&id)
         {
             life.unit = dressed;

@@ -11,6 +11,7 @@ use super::keep::FILES;
 use super::network::machine::by_dhcp;
 use super::settings::ReloadMode;
 use crate::engine::UnitId;
+use crate::engine::changes::Images;
 use crate::engine::event::{Cause, Event};
 use crate::init::{self, Role};
 use crate::unit::load::{self, SearchPath};
@@ -119,6 +120,7 @@ impl Supervisor {
         crate::image::pins::retain(&store, |name| units.iter().any(|unit| unit.name.as_str() == name));
         self.queue.push_back(Event::Units {
             units,
+            images: Images::default(),
             by: Cause::Boot,
             job: None,
         });
@@ -130,7 +132,7 @@ impl Supervisor {
         if self.settings.reload.mode == ReloadMode::Manual {
             self.files.pending = Some(units);
         } else if !self.stays_instead_of_disk() {
-            self.take_over_disk(units, by, None);
+            self.take_over_disk(units, Images::default(), by, None);
         }
     }
 
@@ -240,6 +242,7 @@ impl Supervisor {
         units.extend(disk.filter(is_new).collect::<Vec<_>>());
         self.handle(Event::Units {
             units,
+            images: Images::default(),
             by: Cause::Files,
             job: None,
         });

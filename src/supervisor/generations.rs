@@ -14,6 +14,7 @@ use super::processes::boot_id;
 use super::settings::ReloadMode;
 use super::{Config, transient};
 use crate::engine::JobId;
+use crate::engine::changes::Images;
 use crate::engine::event::{Cause, Event};
 use crate::image::{self, Digest};
 use crate::unit::report::Severity;
@@ -87,17 +88,17 @@ impl Generations {
 
 impl Supervisor {
     /// The disk says this: it is taken over, as a generation of its own if anything is another than before.
-    pub(super) fn take_over_disk(&mut self, units: Vec<Rc<Unit>>, by: Cause, job: Option<JobId>) {
+    pub(super) fn take_over_disk(&mut self, units: Vec<Rc<Unit>>, images: Images, by: Cause, job: Option<JobId>) {
         let state = &self.generations.state;
         let is_new = state.disk != self.files.disk || self.generations.is_instead_of_disk();
-        if is_new {
-            if self.engine.changes(&units).is_empty() {
+        if is_new || !images.is_empty() {
+            if self.engine.changes(&units, &images).is_empty() {
                 self.disk_is_in_force();
             } else {
                 self.begin_generation(&units, &by);
             }
         }
-        self.queue.push_back(Event::Units { units, by, job });
+        self.queue.push_back(Event::Units { units, images, by, job });
     }
 
     /// `svc set --persist` has changed what is in force, and the disk alike: a generation of its own.
@@ -182,7 +183,12 @@ impl Supervisor {
         match self.units_of(number, &in_force) {
             Ok(units) if self.fingerprint(&units) != self.fingerprint(&in_force) => {
                 let by = Cause::Files;
-                self.queue.push_back(Event::Units { units, by, job: None });
+                self.queue.push_back(Event::Units {
+                    units,
+                    images: Images::default(),
+                    by,
+                    job: None,
+                });
             }
             Ok(_) => {}
             Err(why) => tracing::error!("generation {number}: {why}"),
@@ -196,7 +202,12 @@ impl Supervisor {
     fn put_in_force(&mut self, number: u64, why: String, by: Cause, job: Option<JobId>) -> Result<(), String> {
         let units = self.units_of(number, &self.units_in_force())?;
         let generation = self.generations.store.read(number)?;
-        let is_disk = self.fingerprint(&units).all == self.files.disk.all;
+        let images = self.image_changes_to(&generation, &units);
+        let has_disks_images = units
+            .iter()
+            .filter(|unit| self.is_of_a_generation(unit))
+            .all(|unit| generation.image_of(unit) == self.digest_of_image(unit));
+        let is_disk = self.fingerprint(&units).all == self.files.disk.all && has_disks_images;
         let state = &mut self.generations.state;
         state.number = number;
         state.disk = self.files.disk.clone();
@@ -211,8 +222,13 @@ impl Supervisor {
         }
         self.generations.write_state();
         self.keep_images();
-        self.queue.push_back(Event::Units { units, by, job });
+        self.queue.push_back(Event::Units { units, images, by, job });
         Ok(())
+    }
+
+    /// The units that run in another image than they had when this generation began.
+    fn image_changes_to(&self, generation: &Generation, units: &[Rc<Unit>]) -> Images {
+        self.image_changes(units, |unit| generation.image_of(unit))
     }
 
     /// The units of a generation, and of `others` those that are never part of one.
@@ -268,7 +284,8 @@ impl Supervisor {
         self.keep_images();
     }
 
-    fn digest_of_image(&self, unit: &Unit) -> Option<Digest> {
+    /// What the name of its image leads to now.
+    pub(super) fn digest_of_image(&self, unit: &Unit) -> Option<Digest> {
         let store = self.config.state_dir.join(image::STORE);
         image::root::digest_of(&store, unit).ok().flatten()
     }
@@ -290,7 +307,7 @@ impl Supervisor {
     }
 
     /// Transient units, instances that were asked for by name and what svcd makes itself come and go by themselves.
-    fn is_of_a_generation(&self, unit: &Unit) -> bool {
+    pub(super) fn is_of_a_generation(&self, unit: &Unit) -> bool {
         let Some(file) = unit.origin.files.first() else {
             return false;
         };

@@ -9,13 +9,13 @@ use crate::control::call::Call;
 use crate::control::reply::{Failure, Told};
 use crate::control::view;
 use crate::engine::UnitId;
-use crate::engine::changes::{Deed, UnitChange};
+use crate::engine::changes::{Deed, Images, UnitChange};
 use crate::unit::Unit;
 
 impl Supervisor {
-    /// What these units, which the disk has, would change.
-    pub(super) fn plan(&self, units: &[Rc<Unit>]) -> view::Plan {
-        let changes = self.engine.changes_with_touched(units);
+    /// What these units, which the disk has, and these images would change.
+    pub(super) fn plan(&self, units: &[Rc<Unit>], images: &Images) -> view::Plan {
+        let changes = self.engine.changes_with_touched(units, images);
         let known = units
             .iter()
             .filter(|unit| self.engine.find(unit.name.as_str()).is_some());
@@ -53,7 +53,8 @@ impl Supervisor {
     /// Takes over what is on disk: all of it, and what was planned, or nothing.
     pub(super) fn apply(&mut self, client: u64, call: &Call, peer: &Peer, hash: Option<&str>) {
         let units = self.units_on_disk();
-        let plan = self.plan(&units);
+        let images = self.image_changes(&units, |unit| self.digest_of_image(unit));
+        let plan = self.plan(&units, &images);
         if let Some(why) = self.obstacle_to_apply(&plan, hash) {
             let failure = Failure::Refused(Told {
                 what: "apply".to_owned(),
@@ -65,7 +66,7 @@ impl Supervisor {
         self.files.pending = None;
         let anybody = UnitId(u32::MAX);
         let job = self.requests.wait_for_apply(client, plan, anybody);
-        self.take_over_disk(units, peer.cause(), Some(job));
+        self.take_over_disk(units, images, peer.cause(), Some(job));
         self.settle();
     }
 

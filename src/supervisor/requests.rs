@@ -139,7 +139,8 @@ impl Supervisor {
             Request::Kill { units, signal, whom } => self.kill_units(units, *signal, *whom, peer),
             Request::Plan => {
                 let units = self.units_on_disk();
-                let (plan, generation) = (self.plan(&units), self.generation());
+                let images = self.image_changes(&units, |unit| self.digest_of_image(unit));
+                let (plan, generation) = (self.plan(&units, &images), self.generation());
                 Ok(reply(&returns::Planned { plan, generation }, false))
             }
             Request::Generations => Ok(reply(&self.list_generations(), false)),

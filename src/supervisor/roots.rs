@@ -8,12 +8,15 @@ use std::rc::Rc;
 use super::Supervisor;
 use super::lives::Life;
 use crate::control::root::Root;
+use crate::engine::changes::Images;
 use crate::engine::{RunId, UnitId};
-use crate::image;
+use crate::image::{self, Digest};
+use crate::unit::keys::Change;
+use crate::unit::show::Difference;
 use crate::unit::{Kind, RootFrom, Service, Signal, Unit, Writable};
 
 impl Supervisor {
-    /// The unit with what its image says, if it has one.
+    /// The unit with what its image says, if it has one, for a run that begins.
     pub(super) fn dressed(&self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
         let store = self.config.state_dir.join(image::STORE);
         let kept = self.generations.image_of(&unit.name);
@@ -24,6 +27,35 @@ impl Supervisor {
             tracing::warn!("{}: its image is not kept from `svc image gc`: {error}", unit.name);
         }
         Ok(Rc::new(dressed.unit))
+    }
+
+    /// Likewise for one that goes on: with the image that it began with.
+    pub(super) fn dressed_as_it_began(&self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
+        let store = self.config.state_dir.join(image::STORE);
+        let began = image::pins::last(&store, unit.name.as_str());
+        let dressed = image::root::dressed(&store, unit, began)?;
+        Ok(dressed.map_or_else(|| Rc::clone(unit), |dressed| Rc::new(dressed.unit)))
+    }
+
+    /// The units that were last started with another image than `wanted` says. Of what does not run, the engine makes
+    /// nothing.
+    pub(super) fn image_changes(&self, units: &[Rc<Unit>], wanted: impl Fn(&Unit) -> Option<Digest>) -> Images {
+        let store = self.config.state_dir.join(image::STORE);
+        let change = |unit: &Rc<Unit>| {
+            let old = image::pins::last(&store, unit.name.as_str())?;
+            let new = wanted(unit).filter(|new| *new != old)?;
+            let difference = Difference {
+                key: "image".into(),
+                old: Some(old.to_string()),
+                new: Some(new.to_string()),
+                change: Change::Restart,
+            };
+            Some((unit.name.clone(), difference))
+        };
+        let with_image = units
+            .iter()
+            .filter(|unit| is_image(unit) && self.is_of_a_generation(unit));
+        with_image.filter_map(change).collect()
     }
 
     /// A run has ended as it should: what it ran is what one can go back to.

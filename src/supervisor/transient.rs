@@ -15,6 +15,7 @@ use super::{Config, Supervisor};
 use crate::control::call::{Call, Verb};
 use crate::control::reply::{Failure, Told};
 use crate::control::{Run, view};
+use crate::engine::changes::Images;
 use crate::engine::event::{Cause, Event};
 use crate::engine::{StateWord, UnitId};
 use crate::image;
@@ -103,7 +104,12 @@ impl Supervisor {
     pub(super) fn take_over_units(&mut self, change: impl FnOnce(&mut Vec<Rc<Unit>>), by: Cause) {
         let mut units = self.units_in_force();
         change(&mut units);
-        self.handle(Event::Units { units, by, job: None });
+        self.handle(Event::Units {
+            units,
+            images: Images::default(),
+            by,
+            job: None,
+        });
     }
 
     /// Whole or not at all. What is in it may be secret.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use svc::engine::changes::Images;
 use svc::engine::event::{Cause, End, ExitStatus, Mono, Role, Verb, Wall};
 use svc::engine::{Action, Engine, Event, Now, RunId};
 use svc::unit::load::{self, SearchPath};
@@ -116,7 +117,7 @@ fn many(pattern: &Unit) -> [f64; 3] {
     changed[0] = Rc::new(other);
     let mut world = World::default();
     let load = clocked(|| world.load(units));
-    let plan = clocked(|| assert_eq!(black_box(world.engine.changes(&changed)).len(), 1));
+    let plan = clocked(|| assert_eq!(black_box(world.engine.changes(&changed, &Images::default())).len(), 1));
     let start = clocked(|| world.ask("default", Verb::Start));
     assert_eq!(world.running.len(), UNITS);
     [load, plan, start]
@@ -164,6 +165,7 @@ impl World {
     fn load(&mut self, units: Vec<Rc<Unit>>) {
         self.play(Event::Units {
             units,
+            images: Images::default(),
             by: Cause::Boot,
             job: None,
         });

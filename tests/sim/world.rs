@@ -329,12 +329,8 @@ impl<'a> World<'a> {
         });
         let units = units.collect();
         self.judge.on_files(&self.files);
-        let job = self.new_job();
-        self.handle(Event::Units {
-            units,
-            by: Cause::Files,
-            job: Some(job),
-        })?;
+        let (job, by, images) = (Some(self.new_job()), Cause::Files, BTreeMap::new());
+        self.handle(Event::Units { units, images, by, job })?;
         for place in 0..self.files.len() {
             if let Some(id) = self.engine.find(&format!("u{place}")) {
                 self.judge.knows(place, id);

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::action::{Action, Change};
+use crate::engine::changes::Images;
 use crate::engine::event::{
     Cause, End, Event, ExitStatus, Mono, Now, Role, SpawnFailure, SpawnFailureKind, Verb, Wall,
 };
@@ -82,7 +83,12 @@ impl Play {
 
     fn files(&mut self, units: Vec<Rc<Unit>>) -> Vec<String> {
         let by = Cause::Files;
-        self.tell(Event::Units { units, by, job: None })
+        self.tell(Event::Units {
+            units,
+            images: Images::default(),
+            by,
+            job: None,
+        })
     }
 
     /// What is done about an event, in short; every second one later than the one before.

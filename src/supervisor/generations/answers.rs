@@ -71,7 +71,8 @@ impl Supervisor {
             .ok_or_else(|| "there is none before this one".to_owned())
             .and_then(|number| {
                 let units = self.units_of(number, &self.units_in_force())?;
-                Ok((number, self.plan(&units)))
+                let images = self.image_changes_to(&self.generations.store.read(number)?, &units);
+                Ok((number, self.plan(&units, &images)))
             });
         let (number, mut plan) = match planned {
             Ok(planned) => planned,

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::control::view;
+use crate::image::Digest;
 use crate::unit::report::Severity;
 use crate::unit::{TextId, Texts, Unit, UnitName, sources};
 
@@ -139,6 +140,11 @@ impl Hash {
 }
 
 impl Generation {
+    /// What the image of a unit was.
+    pub fn image_of(&self, unit: &Unit) -> Option<Digest> {
+        self.images.get(unit.name.as_str())?.parse().ok()
+    }
+
     /// Adds a unit, with the texts of its files but for the temporary ones. None: a text is not known.
     pub fn add(&mut self, unit: &Unit, temporary: &[PathBuf], text: impl Fn(TextId) -> Option<String>) -> Option<()> {
         let mut kept = KeptUnit {

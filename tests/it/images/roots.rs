@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::layout::{Tar, write_with};
 use super::{Images, can_run, text};
 use crate::built::binary;
-use crate::harness::{Plan, Svcd, shell};
+use crate::harness::{Plan, SLEEPER, Svcd, shell};
 use crate::machine::eventually;
 use crate::view::{look, said};
 
@@ -204,6 +204,138 @@ fn a_rollback_brings_the_image_back() {
     });
     svcd.ok(&["restart", "web"]);
     eventually("and starts in it", || running().as_deref() == Some("version 1\n"));
+}
+
+/// A unit on an image whose name is led elsewhere.
+struct Moving {
+    svcd: Svcd,
+    images: Images,
+}
+
+impl Moving {
+    /// The unit `web` runs in version 1, and `beside` is bound to it.
+    fn start() -> Self {
+        let (plan, images) = (Plan::new(), Images::new());
+        lead(&images, plan.dir(), 1);
+        let unit = format!("[service]\n{}", root("web", ""));
+        let beside = format!("[unit]\nbinds-to = [\"web\"]\n{SLEEPER}");
+        let svcd = plan
+            .unit("web", &unit)
+            .unit("beside", &beside)
+            .unit("other", SLEEPER)
+            .start();
+        svcd.ok(&["start", "beside", "other"]);
+        Self { svcd, images }
+    }
+
+    fn lead_to(&self, version: u32) {
+        lead(&self.images, self.svcd.dir(), version);
+    }
+
+    fn runs(&self, version: u32) {
+        eventually(&format!("it runs in version {version}"), || {
+            let pid = self.svcd.status("web")["main-pid"]["host"].as_u64();
+            let read = |pid| fs::read_to_string(format!("/proc/{pid}/root/srv/version")).ok();
+            pid.and_then(read).is_some_and(|text| text == format!("{version}\n"))
+        });
+    }
+
+    /// The plan, by its exit status, its hash, and what it does to the unit and to the other one.
+    fn plan(&self) -> (i32, String, [Value; 2]) {
+        let done = self.svcd.svc(&["--json", "plan"]);
+        let plan: Value = serde_json::from_str(&done.out).expect("JSON");
+        let of = |name: &str| {
+            let units = plan["units"].as_array().into_iter().flatten();
+            units
+                .clone()
+                .find(|one| one["unit"] == name)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let hash = plan["hash"].as_str().expect("a hash").to_owned();
+        (done.code, hash, [of("web"), of("beside")])
+    }
+}
+
+fn lead(images: &Images, dir: &Path, version: u32) {
+    let config = json!({ "Cmd": ["/bin/sleep", "1000000"] });
+    let layer = layer(Tar::default().file("srv/version", &format!("{version}\n")));
+    load(dir, images, "web", &layer, &config);
+}
+
+/// A name that leads elsewhere than when its unit was started is a difference, which only an apply takes over.
+#[test]
+fn a_name_that_leads_to_another_image_makes_a_plan() {
+    if !can_run("a_name_that_leads_to_another_image_makes_a_plan", &["busybox"]) {
+        return;
+    }
+    let moving = Moving::start();
+    let svcd = &moving.svcd;
+    moving.runs(1);
+    let (code, nothing, _) = moving.plan();
+    assert_eq!(code, 0);
+    moving.lead_to(2);
+    let pid = svcd.main_pid("web");
+    // Neither what another unit's file says moves it, nor svcd that begins anew.
+    svcd.write("other", &format!("{SLEEPER}nice = 2\n"));
+    eventually("the file is taken over", || {
+        svcd.ok(&["show", "other"]).contains("other.toml:3")
+    });
+    svcd.ok(&["reexec"]);
+    assert_eq!(svcd.main_pid("web"), pid);
+    let (code, hash, [web, beside]) = moving.plan();
+    assert_eq!(
+        (code, &web["action"], &web["fields"][0]["key"]),
+        (2, &"restart".into(), &"image".into())
+    );
+    let digest = |which: &str| web["fields"][0][which].as_str().unwrap_or_default().to_owned();
+    assert!(
+        ["before", "after"]
+            .iter()
+            .all(|which| digest(which).starts_with("sha256:")),
+        "{web:#}"
+    );
+    assert_eq!((&beside["action"], &beside["with"]), (&"restart".into(), &"web".into()));
+    moving.lead_to(3);
+    let (_, other, [again, _]) = moving.plan();
+    assert!(hash != nothing && hash != other, "another image is another plan");
+    assert_eq!(again["fields"][0]["before"], web["fields"][0]["before"]);
+    assert_eq!(svcd.svc(&["apply", "--plan", &hash]).code, 78);
+    assert_eq!(svcd.main_pid("web"), pid, "nothing was done");
+    svcd.ok(&["apply", "--plan", &other]);
+    moving.runs(3);
+    assert_ne!(svcd.main_pid("web"), pid);
+    svcd.reaches("beside", "running");
+    assert_eq!(moving.plan().0, 0);
+}
+
+/// An image alone makes a generation, and one can go back to the one before.
+#[test]
+fn an_image_that_was_taken_over_is_a_generation() {
+    if !can_run("an_image_that_was_taken_over_is_a_generation", &["busybox"]) {
+        return;
+    }
+    let moving = Moving::start();
+    let svcd = &moving.svcd;
+    moving.runs(1);
+    svcd.ok(&["apply"]);
+    let numbers = || svcd.json(&["generations"]).as_array().map_or(0, Vec::len);
+    assert_eq!(numbers(), 1);
+    moving.lead_to(2);
+    svcd.ok(&["apply"]);
+    moving.runs(2);
+    assert_eq!(numbers(), 2);
+    let differs = svcd.ok(&["diff", "1", "2"]);
+    assert!(differs.contains("    image: sha256:"), "{differs}");
+    svcd.ok(&["rollback"]);
+    moving.runs(1);
+    // The disk has the other one still; until it is applied, every start is with this one.
+    svcd.ok(&["restart", "web"]);
+    moving.runs(1);
+    assert_eq!(moving.plan().0, 2);
+    svcd.ok(&["apply"]);
+    moving.runs(2);
+    assert_eq!(moving.plan().0, 0);
 }
 
 /// Any number of units share one copy of a layer.

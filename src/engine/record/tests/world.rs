@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::engine::changes::Images;
 use crate::engine::event::{Cause, End, Event, ExitStatus, Mono, Now, Oom, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::event::{Found, Notification, Unmet, Verb, Wall, Watchdog};
 use crate::engine::record::Record;
@@ -155,6 +156,7 @@ impl World {
         self.known.extend(units.iter().cloned());
         Event::Units {
             units,
+            images: Images::default(),
             by: Cause::Files,
             job: None,
         }
