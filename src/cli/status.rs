@@ -109,7 +109,7 @@ fn block(status: &UnitStatus, now: i64) -> String {
     lines.0
 }
 
-/// `10.88.0.2/16, fd73:7663::2/64 by link svc0-2, publishes 8080:80/tcp by nftables`.
+/// `10.88.0.2/16, fd73:7663::2/64 by link svc0-2, publishes 8080:80/tcp by nftables, [::1]:8080:80/tcp by proxy`.
 pub fn network(network: &Network) -> String {
     let mut text = match network.addresses.is_empty() {
         true => network.mode.clone(),
@@ -118,6 +118,9 @@ pub fn network(network: &Network) -> String {
     text.push_str(&format!(" by link {}", network.link));
     if let Some(by) = &network.published_by {
         text.push_str(&format!(", publishes {} by {by}", network.publish.join(", ")));
+    }
+    if !network.proxied.is_empty() {
+        text.push_str(&format!(", {} by proxy", network.proxied.join(", ")));
     }
     text
 }

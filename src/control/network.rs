@@ -13,8 +13,10 @@ pub struct Network {
     pub addresses: Vec<String>,
     /// Ports that lead to it: `8080:80/tcp`.
     pub publish: Vec<String>,
-    /// What makes them do so; none where nothing is published.
+    /// What makes them do so: `nftables`, or `proxy`; none where nothing is published.
     pub published_by: Option<String>,
+    /// Those of `::1`, where the others are led by rules and they by a proxy.
+    pub proxied: Vec<String>,
 }
 
 /// What a service has sent and received over its port of the bridge since its namespace was made; and what its rules, or

@@ -17,6 +17,7 @@ mod nftables;
 mod policies;
 mod ports;
 pub mod probe;
+pub mod proxy;
 mod published;
 mod rules;
 mod sets;

@@ -55,7 +55,18 @@ fn look_here() -> Vec<Found> {
     ];
     let found = KINDS.iter().zip(tries);
     found
-        .map(|((name, by), attempt)| (*name, *by, attempt().err().map(|error| why(&error))))
+        .map(|((name, by), attempt)| {
+            let instead = if *name == "nftables" {
+                "; published ports go by a proxy, and rules are refused"
+            } else {
+                ""
+            };
+            (
+                *name,
+                *by,
+                attempt().err().map(|error| format!("{}{instead}", why(&error))),
+            )
+        })
         .collect()
 }
 

@@ -8,7 +8,8 @@
 //! - An address of a service is its own: its frames, its ARP and its advertisements of neighbours say no other, and it
 //!   advertises no routes (CVE-2020-10749). Loopback is the machine's own (CVE-2020-8558).
 //! - A client's address is changed only where its answers would not come back otherwise (CVE-2021-20199).
-//! - `::1` cannot be published: the kernel sends nothing with that address out by another link.
+//! - Nothing here leads from `::1`: the kernel sends nothing with that address out by another link. A proxy does
+//!   ([`super::proxy`]).
 
 use std::collections::BTreeMap;
 #[cfg(test)]

@@ -10,9 +10,11 @@ use crate::unit::Subnet;
 
 /// Does it. It may block, so a child calls it.
 ///
+/// True: the rules hold. False: this kernel has none, and nobody asks for any that only a rule can hold.
+///
 /// # Errors
 /// The step, and what the kernel said.
-pub fn settle(plan: &Plan) -> Result<(), Refused> {
+pub fn settle(plan: &Plan) -> Result<bool, Refused> {
     let name = &plan.bridge.name;
     let mut socket = Socket::route().map_err(refused("network rtnetlink"))?;
     let links = link::all(&mut socket).map_err(refused("network links"))?;
@@ -28,13 +30,13 @@ pub fn settle(plan: &Plan) -> Result<(), Refused> {
         return end(&mut socket, plan, bridge);
     }
     let bridge = begin(&mut socket, &plan.bridge, bridge)?;
-    hold(plan)?;
+    let holds = hold(plan)?;
     let is_left =
         |link: &&Link| link.master == Some(bridge) && !plan.members.iter().any(|member| *member.link == *link.name);
     for left in links.iter().filter(is_left) {
         remove(&mut socket, left.index, &left.name)?;
     }
-    Ok(())
+    Ok(holds)
 }
 
 /// There may be one already, of a life that ended at any step of this.
@@ -67,31 +69,31 @@ fn begin(socket: &mut Socket, bridge: &Bridge, found: Option<u32>) -> Result<u32
 }
 
 /// Nobody is on it: it goes, with the rules, and with what is left of ports.
-fn end(socket: &mut Socket, plan: &Plan, bridge: Option<u32>) -> Result<(), Refused> {
-    hold(plan)?;
-    let Some(bridge) = bridge else { return Ok(()) };
+fn end(socket: &mut Socket, plan: &Plan, bridge: Option<u32>) -> Result<bool, Refused> {
+    let holds = hold(plan)?;
+    let Some(bridge) = bridge else { return Ok(holds) };
     for port in link::all(socket).map_err(refused("network links"))? {
         if port.master == Some(bridge) {
             remove(socket, port.index, &port.name)?;
         }
     }
-    remove(socket, bridge, &plan.bridge.name)
+    remove(socket, bridge, &plan.bridge.name)?;
+    Ok(holds)
 }
 
 /// Where the kernel has no rules, services that ask for none are on the bridge without: they reach each other, and the
-/// machine.
-fn hold(plan: &Plan) -> Result<(), Refused> {
-    rules::replace(plan).or_else(|refused| without_rules(plan, refused.what, refused.errno))
+/// machine. What they publish a proxy leads to them ([`super::proxy`]).
+fn hold(plan: &Plan) -> Result<bool, Refused> {
+    match rules::replace(plan) {
+        Ok(()) => Ok(true),
+        Err(refused) => without_rules(plan, refused.what, refused.errno).map(|()| false),
+    }
 }
 
 fn without_rules(plan: &Plan, what: String, errno: i32) -> Result<(), Refused> {
     let has_none = matches!(errno, libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT);
     let asks = |member: &Member| {
-        let keys = [
-            ("publish", member.publish.is_empty()),
-            ("allow", member.allow.is_empty()),
-            ("deny", member.deny.is_empty()),
-        ];
+        let keys = [("allow", member.allow.is_empty()), ("deny", member.deny.is_empty())];
         keys.into_iter().find(|(_, is_empty)| !is_empty)
     };
     match plan.members.iter().find_map(asks) {
@@ -149,6 +151,7 @@ mod tests {
             publish: vec![Publish::parse("80").unwrap()],
             ..plain.clone()
         };
+        assert_eq!(none(&with(publishes)), Ok(()), "a proxy does it");
         let allows = Member {
             allow: vec![rule.clone()],
             ..plain.clone()
@@ -157,7 +160,7 @@ mod tests {
             deny: vec![rule],
             ..plain.clone()
         };
-        for (key, member) in [("publish", publishes), ("allow", allows), ("deny", denies)] {
+        for (key, member) in [("allow", allows), ("deny", denies)] {
             let refused = Refused::new(key.to_owned(), libc::EOPNOTSUPP);
             assert_eq!(none(&with(member.clone())), Err(refused));
             let other = without_rules(&with(member), "table svc0".to_owned(), libc::ENOMEM).unwrap_err();

@@ -228,7 +228,7 @@ fn owner(user: Option<&Account>, map: Option<&IdMap>) -> Result<Uid, StepFailed>
         .ok_or_else(|| StepFailed::new(format!("user {inside}"), libc::EINVAL))
 }
 
-fn join_cgroups(files: &[BorrowedFd<'_>]) -> Result<(), StepFailed> {
+pub(super) fn join_cgroups(files: &[BorrowedFd<'_>]) -> Result<(), StepFailed> {
     files
         .iter()
         .try_for_each(|file| rustix::io::write(file, b"0").map(|_| ()).map_err(failed("cgroup join")))

@@ -5,6 +5,7 @@
 //! the others; each command is cloned into those. Knows no unit states and no cgroups but descriptors to join.
 
 mod attached;
+mod beside;
 mod capabilities;
 mod child;
 mod clocks;
@@ -43,6 +44,7 @@ use std::path::PathBuf;
 use rustix::fs::{MemfdFlags, SealFlags};
 
 pub use attached::Attached;
+pub use beside::{Beside, start_beside};
 pub use child::{Child, start};
 pub use connect::probe;
 pub use decide::{Sandbox, Sandboxes};

@@ -101,6 +101,9 @@ impl Supervisor {
         if let Some(holder) = &kept.holder {
             self.adopt_process(unit, Who::Holder, holder, former);
         }
+        if let Some(proxy) = &kept.proxy {
+            self.adopt_process(unit, Who::Proxy, proxy, former);
+        }
         for (role, process) in &kept.commands {
             self.adopt_process(unit, Who::Command(*role), process, former);
         }
@@ -114,6 +117,7 @@ impl Supervisor {
             .is_some_and(|life| life.holder.is_some() || life.started().next().is_some())
         {
             self.stays_on_bridge(unit);
+            self.take_ports_back(unit, kept, former);
         }
         self.go_on_with_queued(unit);
         self.end_unexpected(unit);

@@ -221,16 +221,7 @@ impl Supervisor {
     }
 
     fn processes_of(&self, id: UnitId) -> Vec<view::Process> {
-        let Some(life) = self.lives.get(&id) else {
-            return Vec::new();
-        };
-        let main = life.main().map(|main| main.pid);
-        let holder = life.holder.as_ref().map(|holder| holder.pid);
-        let mut all: Vec<i32> = life.members().into_iter().chain(holder).collect();
-        all.sort_unstable();
-        all.into_iter()
-            .filter_map(|pid| processes::process(pid, main == Some(pid)))
-            .collect()
+        self.lives.get(&id).map(processes::of).unwrap_or_default()
     }
 
     pub(super) fn outcome_view(&self, unit: UnitId, outcome: Outcome) -> view::Outcome {

@@ -69,10 +69,7 @@ impl Supervisor {
         life.killed |= life.killing;
         let told = match &life.group {
             Some(group) if which == Signal::KILL => group.kill_all(),
-            Some(group) => {
-                let holder: Vec<i32> = life.holder.iter().map(|holder| holder.pid).collect();
-                group.signal_all(which, &holder)
-            }
+            Some(group) => group.signal_all(which, &life.helpers()),
             None => {
                 life.started().for_each(|process| signal(&process.pidfd, which));
                 // The end of a pid namespace's PID 1 is the end of all that is in it; pid_namespaces(7).

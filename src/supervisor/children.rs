@@ -65,11 +65,15 @@ impl Supervisor {
         match (who, failure) {
             (Who::Holder, None) => self.on_holder_ready(unit),
             (Who::Holder, Some(failure)) => self.fail_queued(unit, failure),
+            (Who::Proxy, failure) => self.on_proxy_ready(unit, failure),
             (Who::Sweeper, None) => {}
             (Who::Sweeper, Some(failure)) => tracing::warn!("{}: errno {}", failure.step, failure.errno),
             (Who::Session(_), None) => {}
             (Who::Session(client), Some(failure)) => self.session_failed(client, &failure),
-            (Who::Command(role), None) => self.tell(unit, |run| Event::Spawned { run, role }),
+            (Who::Command(role), None) => {
+                self.tell(unit, |run| Event::Spawned { run, role });
+                self.look_after_proxy(unit);
+            }
             (Who::Command(role), Some(failure)) => {
                 self.note_probe(unit, role, None, &failure.step);
                 self.tell(unit, |run| Event::SpawnFailed { run, role, failure });
@@ -78,6 +82,9 @@ impl Supervisor {
     }
 
     pub(super) fn on_holder_ready(&mut self, unit: UnitId) {
+        if self.waits_for_proxy(unit) {
+            return;
+        }
         let Some(life) = self.lives.get_mut(&unit) else { return };
         if let Some(role) = life.queued.take() {
             let run = life.run;
@@ -115,6 +122,7 @@ impl Supervisor {
         };
         match who {
             Who::Holder => self.on_holder_end(unit),
+            Who::Proxy => self.on_proxy_end(unit),
             Who::Sweeper => self.on_swept(unit),
             Who::Command(role) if !process.failed => {
                 let status = self.status_of(unit, role, end);
@@ -134,6 +142,7 @@ impl Supervisor {
         let life = self.lives.get_mut(&unit)?;
         let process = match who {
             Who::Holder => life.holder.take(),
+            Who::Proxy => life.proxy.take(),
             Who::Sweeper => life.sweeper.take(),
             Who::Command(role) => {
                 let place = life.commands.iter().position(|(its, _)| *its == role)?;
@@ -240,6 +249,9 @@ impl Supervisor {
             return self.queue.push_back(Event::Released { run });
         }
         life.keep_after_sweep = keep;
+        life.port
+            .iter_mut()
+            .for_each(|port| port.proxied.another_follows = again);
         if !self.sweep(run.unit, again) {
             self.release_swept(run, keep);
         }
@@ -266,23 +278,26 @@ impl Supervisor {
             life.flushing = true;
             life.retry = Some((Mono(clock::mono().0 + FLUSH_WAIT_MAX), RETRY_FIRST));
         }
-        if let Some(holder) = &life.holder {
-            signal(&holder.pidfd, Signal::KILL);
+        for helper in life.holder.iter().chain(&life.proxy) {
+            signal(&helper.pidfd, Signal::KILL);
         }
         self.try_remove(run.unit);
     }
 
-    /// Kills a holder without waiting for its end: the next run brings its own. It is reaped as orphans are.
+    /// Kills a holder, and a proxy, without waiting for their ends: the next run brings its own. They are reaped as orphans
+    /// are.
     fn retire_holder(&mut self, unit: UnitId) {
-        if let Some(holder) = self.take_process(unit, Who::Holder) {
-            signal(&holder.pidfd, Signal::KILL);
+        for who in [Who::Proxy, Who::Holder] {
+            if let Some(helper) = self.take_process(unit, who) {
+                signal(&helper.pidfd, Signal::KILL);
+            }
         }
     }
 
     /// Removes a released run's cgroup, or tries again later: it stays busy until the kernel has put everyone away.
     fn try_remove(&mut self, unit: UnitId) {
         let Some(life) = self.lives.get_mut(&unit) else { return };
-        if life.holder.is_some() || life.started().next().is_some() || life.flushing {
+        if !life.helpers().is_empty() || life.started().next().is_some() || life.flushing {
             return;
         }
         if self.leaves_bridge(unit) {

@@ -135,6 +135,9 @@ impl KeptProcess {
 pub struct KeptLife {
     pub nth: u32,
     pub holder: Option<KeptProcess>,
+    pub proxy: Option<KeptProcess>,
+    /// The ports that it leads.
+    pub inlets: Vec<Descriptor>,
     pub commands: Vec<(Role, KeptProcess)>,
     /// Commands of clients, by their numbers.
     pub sessions: Vec<(u64, KeptProcess)>,
@@ -152,7 +155,7 @@ pub struct KeptLife {
     pub lacks: Vec<(Box<str>, Box<str>)>,
 }
 saved!(struct KeptLife {
-    nth, holder, commands, sessions, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, notify, lacks
+    nth, holder, proxy, inlets, commands, sessions, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, notify, lacks
 });
 
 impl KeptLife {
@@ -161,6 +164,8 @@ impl KeptLife {
         Self {
             nth: life.run.nth,
             holder: life.holder.as_ref().map(KeptProcess::of),
+            proxy: life.proxy.as_ref().map(KeptProcess::of),
+            inlets: life.port.as_ref().map(|port| port.proxied.kept()).unwrap_or_default(),
             commands: commands
                 .map(|(role, process)| (*role, KeptProcess::of(process)))
                 .collect(),

@@ -28,6 +28,8 @@ pub struct Life {
     pub group: Option<Group>,
     /// The reaper that holds its namespaces.
     pub holder: Option<Process>,
+    /// What leads clients to its published ports where no rule does. It is none of the unit's processes.
+    pub proxy: Option<Process>,
     /// Its commands that run now.
     pub commands: Vec<(Role, Process)>,
     /// Commands of clients that run beside them, by the clients' numbers.
@@ -108,6 +110,7 @@ impl Life {
             port: None,
             group,
             holder: None,
+            proxy: None,
             commands: Vec::new(),
             sessions: Vec::new(),
             sweeper: None,
@@ -158,6 +161,7 @@ impl Life {
     pub fn process(&mut self, who: Who) -> Option<&mut Process> {
         match who {
             Who::Holder => self.holder.as_mut(),
+            Who::Proxy => self.proxy.as_mut(),
             Who::Sweeper => self.sweeper.as_mut(),
             Who::Command(role) => self
                 .commands
@@ -176,6 +180,7 @@ impl Life {
     pub fn put(&mut self, who: Who, process: Process) {
         match who {
             Who::Holder => self.holder = Some(process),
+            Who::Proxy => self.proxy = Some(process),
             Who::Sweeper => self.sweeper = Some(process),
             Who::Command(role) => {
                 self.commands.reserve_exact(1);
@@ -185,17 +190,23 @@ impl Life {
         }
     }
 
-    /// The processes that svcd has started for it, besides its holder.
+    /// Its holder and its proxy: svcd's own, whose ends are no ends of the unit's.
+    pub fn helpers(&self) -> Vec<i32> {
+        let helpers = self.holder.iter().chain(&self.proxy);
+        helpers.map(|process| process.pid).collect()
+    }
+
+    /// The processes that svcd has started for it, besides those.
     pub fn started(&self) -> impl Iterator<Item = &Process> {
         let commands = self.commands.iter().map(|(_, process)| process);
         commands.chain(self.sessions.iter().map(|(_, process)| process))
     }
 
-    /// Processes of the unit besides its holder: those of its cgroup, or its commands where it has no cgroup.
+    /// Processes of the unit, without those: those of its cgroup, or its commands where it has no cgroup.
     pub fn members(&self) -> Vec<i32> {
-        let holder = self.holder.as_ref().map(|holder| holder.pid);
+        let helpers = self.helpers();
         match self.group.as_ref().map(Group::members) {
-            Some(Ok(members)) => members.into_iter().filter(|pid| Some(*pid) != holder).collect(),
+            Some(Ok(members)) => members.into_iter().filter(|pid| !helpers.contains(pid)).collect(),
             Some(Err(_)) | None => self.started().map(|process| process.pid).collect(),
         }
     }

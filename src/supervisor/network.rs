@@ -16,10 +16,12 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 mod addresses;
 pub mod machine;
 mod names;
+mod proxy;
 mod seen;
 mod settings;
 
 pub use names::Names;
+pub use proxy::{HeldPorts, Proxied, is_proxy};
 pub use settings::NetworkSettings;
 
 use super::lives::Life;
@@ -30,7 +32,7 @@ use super::{Config, Supervisor};
 use crate::engine::event::{Role, SpawnFailure};
 use crate::engine::{RunId, UnitId};
 use crate::net::{self, Attachment, Bridge, Member, Plan, Policy, To};
-use crate::sandbox::{self, Child};
+use crate::sandbox::{self, Child, StepFailed};
 use crate::unit::{Kind, Network, Peer, Rule, UnitName};
 
 /// Where IPv6 is, if the kernel has it.
@@ -49,6 +51,10 @@ pub struct Networks {
     job: Option<(Child, Token, u64)>,
     /// The change that was last carried out, or tried.
     settled: u64,
+    /// The kernel had no rules then: published ports are a proxy's.
+    without_rules: bool,
+    /// Ports of units that are between two runs.
+    held: HeldPorts,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +65,7 @@ struct Joined {
 }
 
 /// What a run has of the bridge.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Port {
     /// Its link, on the machine's side and inside.
     attachment: Attachment,
@@ -67,6 +73,8 @@ pub struct Port {
     waits_for: Option<u64>,
     /// It leaves with it.
     leaves: bool,
+    /// What no rule leads to it.
+    pub proxied: Proxied,
 }
 
 impl Port {
@@ -90,6 +98,8 @@ impl Networks {
             changes: 0,
             job: None,
             settled: 0,
+            without_rules: false,
+            held: HeldPorts::default(),
         }
     }
 
@@ -219,7 +229,11 @@ impl Supervisor {
         let plan = self
             .networks
             .plan(|unit| addresses.get(unit).cloned().unwrap_or_default());
-        let started = sandbox::start_job(move || Ok(net::settle(&plan)?)).and_then(|child| {
+        let settle = move || match net::settle(&plan)? {
+            true => Ok(()),
+            false => Err(StepFailed::new(proxy::WITHOUT_RULES, 0)),
+        };
+        let started = sandbox::start_job(settle).and_then(|child| {
             let token = self.poll.add(&child.pidfd, Source::Network)?;
             Ok((child, token, self.networks.changes))
         });
@@ -246,13 +260,18 @@ impl Supervisor {
             WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
         );
         let failed = sandbox::read_report(bytes.get(..count).unwrap_or_default());
+        let without_rules = failed
+            .as_ref()
+            .is_some_and(|failed| failed.what() == proxy::WITHOUT_RULES);
+        let failed = failed.filter(|_| !without_rules);
+        self.networks.without_rules = without_rules;
         let failure = failed.map(|failed| SpawnFailure {
             detail: failed.detail().into(),
             kind: kind_of(failed.errno),
             ..step(failed.what(), failed.errno)
         });
         // Who was killed has said nothing, and has not done all.
-        let did_it = matches!(&end, Ok(Some(status)) if status.exit_status() == Some(0));
+        let did_it = without_rules || matches!(&end, Ok(Some(status)) if status.exit_status() == Some(0));
         let failure = failure.or_else(|| (!did_it).then(|| step("network", Errno::CHILD.raw_os_error())));
         self.network_settled(change, failure);
         self.settle_network();
@@ -275,12 +294,19 @@ impl Supervisor {
             tracing::error!("{}: {}", failure.step, Errno::from_raw_os_error(failure.errno));
         }
         for unit in done {
+            let leaves = |life: &Life| life.port.as_ref().is_some_and(|port| port.leaves);
+            let leaves = self.lives.get(&unit).is_some_and(leaves);
+            let ports = if leaves { Ok(()) } else { self.take_ports(unit) };
+            let failure = failure.clone().or(ports.err());
             let Some(life) = self.lives.get_mut(&unit) else {
                 continue;
             };
-            let leaves = life.port.as_ref().is_some_and(|port| port.leaves);
             match (&mut life.port, &failure) {
-                (port, _) if leaves => *port = None,
+                (port, _) if leaves => {
+                    let left = port.take();
+                    left.into_iter()
+                        .for_each(|left| self.networks.held.keep(unit, left.proxied));
+                }
                 (Some(port), None) => port.waits_for = None,
                 (port, Some(_)) => {
                     *port = None;

@@ -103,12 +103,12 @@ impl Supervisor {
             (NotifyAccess::None, _) => false,
             (NotifyAccess::Main, Who::Command(role)) => matches!(role, Role::Main(_)),
             (NotifyAccess::Exec | NotifyAccess::All, Who::Command(_)) => true,
-            (_, Who::Holder | Who::Session(_) | Who::Sweeper) => false,
+            (_, Who::Holder | Who::Proxy | Who::Session(_) | Who::Sweeper) => false,
         };
         // One with svcd's privileges sees the machine as svcd does.
         let as_svcd = match who {
             Who::Command(role) => role.command(service),
-            Who::Holder | Who::Session(_) | Who::Sweeper => None,
+            Who::Holder | Who::Proxy | Who::Session(_) | Who::Sweeper => None,
         };
         let as_svcd = as_svcd.is_some_and(|command| command.privileges == Privileges::Full);
         let directory = match life.sandbox.has_own_mounts() && !as_svcd {

@@ -72,6 +72,8 @@ pub enum Source {
 pub enum Who {
     /// The reaper that holds the namespaces.
     Holder,
+    /// What leads clients to its published ports.
+    Proxy,
     /// A command.
     Command(Role),
     /// A command of a client's, by its number.

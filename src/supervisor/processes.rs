@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::lives::Life;
 use crate::control::view;
 
 /// True where /proc counts as our own pid namespace does. A container may have one mounted that is somebody else's.
@@ -87,6 +88,23 @@ fn stat_field<T: std::str::FromStr>(pid: i32, nth: usize) -> Option<T> {
 pub fn boot_id() -> Box<str> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim_end().into()
+}
+
+/// Those of a run, with svcd's own that are beside them.
+pub fn of(life: &Life) -> Vec<view::Process> {
+    let main = life.main().map(|main| main.pid);
+    let mut all: Vec<i32> = life.members().into_iter().chain(life.helpers()).collect();
+    all.sort_unstable();
+    // It executes nothing of its own, so its command line would be svcd's.
+    let proxy = life.proxy.as_ref().map(|proxy| proxy.pid);
+    let process = |pid: i32| {
+        let mut process = process(pid, main == Some(pid))?;
+        if proxy == Some(pid) {
+            process.command = program(pid)?;
+        }
+        Some(process)
+    };
+    all.into_iter().filter_map(process).collect()
 }
 
 /// One process as people see it; None: it has ended.

@@ -84,7 +84,7 @@ impl Supervisor {
         let role = match who {
             Who::Holder => life.queued,
             Who::Command(role) => Some(role),
-            Who::Sweeper | Who::Session(_) => None,
+            Who::Proxy | Who::Sweeper | Who::Session(_) => None,
         };
         let found = failure.kind == SpawnFailureKind::Unenforceable;
         let (Some(role), true) = (role, found && life.do_without(&failure.step, &failure.detail)) else {
@@ -112,10 +112,11 @@ impl Supervisor {
         if let Some(life) = &mut kept {
             Self::unwatch_oom(&mut self.poll, life);
         }
-        let (group, holder, dynamic_user, sessions, notify, port) = kept.map_or_else(Default::default, |life| {
+        let (group, holder, proxy, dynamic_user, sessions, notify, port) = kept.map_or_else(Default::default, |life| {
             (
                 life.group,
                 life.holder,
+                life.proxy,
                 life.dynamic_user,
                 life.sessions,
                 life.notify,
@@ -135,6 +136,7 @@ impl Supervisor {
         };
         let life = Life {
             holder,
+            proxy,
             dynamic_user,
             sessions,
             notify,
@@ -239,7 +241,7 @@ impl Supervisor {
             Who::Session(_) | Who::Command(Role::Probe) if life.holder.is_none() && life.sandbox.has_namespaces() => {
                 life.main()
             }
-            Who::Session(_) | Who::Holder | Who::Sweeper | Who::Command(_) => life.holder.as_ref(),
+            Who::Session(_) | Who::Holder | Who::Proxy | Who::Sweeper | Who::Command(_) => life.holder.as_ref(),
         };
         let inside = inside.map(|process| process.pidfd.as_fd());
         let of_unit = || self.outputs.write_end(&life.unit.name);
@@ -280,7 +282,7 @@ impl Supervisor {
         };
         let into = life.group.as_ref().and_then(|group| match who {
             Who::Holder | Who::Command(Role::Main(_)) => group.clone_into(),
-            Who::Command(_) | Who::Session(_) | Who::Sweeper => group.clone_beside(),
+            Who::Command(_) | Who::Session(_) | Who::Proxy | Who::Sweeper => group.clone_beside(),
         });
         let child = sandbox::start(&setup, into).map_err(|error| from_io("clone", &error))?;
         self.drop_connection(unit, who);
@@ -292,7 +294,7 @@ impl Supervisor {
         match who {
             Who::Session(client) => Some(client),
             Who::Command(Role::Main(0)) => self.requests.runner_of(unit),
-            Who::Command(_) | Who::Holder | Who::Sweeper => None,
+            Who::Command(_) | Who::Holder | Who::Proxy | Who::Sweeper => None,
         }
     }
 

@@ -185,6 +185,7 @@ impl Supervisor {
             self.engine.next_deadline(),
             self.watch.deadline(),
             self.next_retry(),
+            self.next_proxy(),
             self.clients.next_deadline(),
             self.next_request_deadline(),
             self.shutdown_deadline(),
@@ -201,12 +202,16 @@ impl Supervisor {
 
     fn on_deadlines(&mut self) {
         let now = clock::mono();
+        self.let_go_of_held_ports();
         let due = |deadline: Option<Mono>| deadline.is_some_and(|at| at <= now);
         if due(self.watch.deadline()) {
             self.reload(Cause::Files);
         }
         if due(self.next_retry()) {
             self.retry_due(now);
+        }
+        if due(self.next_proxy()) {
+            self.proxies_due(now);
         }
         if due(self.clients.next_deadline()) {
             self.clients.drop_idle(now, &mut self.poll);

@@ -256,7 +256,7 @@ fn what_goes_over_a_port_is_counted() {
     );
     let status = svcd.ok(&["status", "web"]);
     assert!(
-        status.contains("by link svc0-2, publishes 8080:80/tcp by nftables"),
+        status.contains("by link svc0-2, publishes 8080:80/tcp by nftables, [::1]:8080:80/tcp by proxy"),
         "{status}"
     );
 }

@@ -59,6 +59,7 @@ mod privileges;
 mod probes;
 mod processes;
 mod programs;
+mod proxies;
 mod reexec;
 mod roots;
 mod run;

@@ -179,15 +179,23 @@ fn network(page: &mut Page) {
     page.paragraph(
         "What a unit sends to another passes through the machine, which forwards it: so `allow` and `deny` hold between units as \
          they do towards the outside, and broadcasts reach nobody. What leaves the bridge for the outside has the machine's \
-         address. From outside only published ports are reached; who comes so keeps its address. A published port is not \
-         bound by a process: svcd refuses one that a process or another unit has when the unit starts. ::1 leads to no \
-         published port, since the kernel sends nothing from it over a link.",
+         address. From outside only published ports are reached; who comes so keeps its address. svcd refuses \
+         one that a process or another unit has when the unit starts.",
     );
     page.paragraph(
         "svcd turns forwarding on for the machine, and where it does so for IPv6 it keeps links that take routers' \
          advertisements doing so (accept_ra = 2). Its rules are in the tables `inet` and `bridge` of nftables that have the \
          bridge's name; each change replaces both at once, and no other table is looked at. A kernel without nftables has \
-         units on the bridge that publish nothing and have no rules, and refuses the others by the key.",
+         units on the bridge that have no rules, and refuses the others by the key.",
+    );
+    page.paragraph(
+        "On such a kernel a proxy leads to the published ports, and on every kernel to those of ::1, from which the kernel \
+         sends nothing over a link. It is a process for each unit that publishes, svc-proxy, in the unit's cgroup and network \
+         namespace, without capabilities; it is none of the unit's processes, and svcd makes another where it dies. svcd \
+         itself holds the ports: who connects while the unit restarts waits. The unit sees its own address as the \
+         client's. Who finds nobody that listens inside is reset. It has 4096 connections at the same time, after which \
+         others wait, and 1024 clients of udp, of which it forgets one after two minutes of silence. `svc status` says which \
+         of the two does it.",
     );
     page.paragraph(
         "Where the kernel hands bridged frames to its rules (net.bridge.bridge-nf-call-iptables = 1, as docker wants it), a unit \

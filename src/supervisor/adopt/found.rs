@@ -9,6 +9,7 @@ use crate::engine::{RunId, UnitId};
 use crate::supervisor::Supervisor;
 use crate::supervisor::former::Salvaged;
 use crate::supervisor::lives::{Life, Process};
+use crate::supervisor::network::is_proxy;
 use crate::supervisor::poll::{Source, Who};
 use crate::supervisor::processes;
 use crate::unit::{Kind, Unit, UnitName};
@@ -146,7 +147,7 @@ fn who_is_who(members: &[i32]) -> (Option<i32>, Option<i32>) {
     let outsiders = members
         .iter()
         .copied()
-        .filter(|pid| Some(*pid) != holder)
+        .filter(|pid| Some(*pid) != holder && !is_proxy(*pid))
         .filter(|pid| processes::parent(*pid).is_none_or(|parent| !members.contains(&parent)));
     let main = outsiders.min_by_key(|pid| processes::start_time(*pid).unwrap_or(u64::MAX));
     (holder, main)

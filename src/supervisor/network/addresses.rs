@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
-use super::{Joined, Networks, Port, settings};
+use super::{Joined, Networks, Port, Proxied, settings};
 use crate::engine::UnitId;
 use crate::engine::event::SpawnFailure;
 use crate::net::{Attachment, Bridge, Member, To};
@@ -67,6 +67,7 @@ impl Supervisor {
                 attachment,
                 waits_for: None,
                 leaves: false,
+                proxied: Proxied::default(),
             });
         }
         Ok(())
@@ -141,7 +142,9 @@ impl Supervisor {
         let addresses = publish.address.map_or_else(|| any.to_vec(), |address| vec![address]);
         for address in addresses {
             for port in publish.outside.first..=publish.outside.last {
-                if is_bound(SocketAddr::new(address, port), publish.protocol) {
+                if !self.networks.held.has(unit, port, publish.protocol)
+                    && is_bound(SocketAddr::new(address, port), publish.protocol)
+                {
                     let why = format!("port {port} is taken by a process of the machine");
                     return Err(refused("publish", why, Errno::ADDRINUSE));
                 }
@@ -190,7 +193,7 @@ fn is_bound(address: SocketAddr, protocol: Protocol) -> bool {
     tried == Err(Errno::ADDRINUSE)
 }
 
-fn refused(key: &str, cause: String, errno: Errno) -> SpawnFailure {
+pub(super) fn refused(key: &str, cause: String, errno: Errno) -> SpawnFailure {
     unenforceable(Unenforceable {
         key: key.into(),
         cause: cause.into(),

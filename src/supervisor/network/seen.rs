@@ -53,12 +53,14 @@ impl Supervisor {
             To::Parent(Sharing::Ipvlan, parent) => ("ipvlan", parent),
         };
         let publish: Vec<String> = service.connectivity.publish.iter().map(ToString::to_string).collect();
+        let (means, proxied) = self.means_of_publishing(life, service);
         Some(control::Network {
             mode: mode.to_owned(),
             link: link.to_string(),
             addresses: attachment.addresses.iter().map(ToString::to_string).collect(),
-            published_by: (!publish.is_empty()).then(|| "nftables".to_owned()),
+            published_by: (!publish.is_empty()).then(|| means.to_owned()),
             publish,
+            proxied,
         })
     }
 
@@ -85,6 +87,11 @@ impl Supervisor {
             return shown;
         };
         shown.retain(|value| (value.table.as_str(), value.key.as_str()) != ("network", "address"));
+        for value in &mut shown {
+            if let Some(by) = network.published_by.as_ref().filter(|_| value.key == "publish") {
+                value.origin.push_str(&format!(", by {by}"));
+            }
+        }
         let last = shown.iter().rposition(|value| value.table == "network");
         let has = ShownValue {
             table: "network".to_owned(),
