@@ -25,7 +25,7 @@
 //! | [`cgroup`] | limits, membership, accounting on v1, v2 and hybrid | unit, sys |
 //! | [`log`] | the units' output: capture, rotation, reading | unit, sys |
 //! | `image` | the store, formats, layers and registries, linked by `svc` alone; and what a root is made of | unit, sys |
-//! | [`net`] | the bridge, links and rules of services | unit, sys |
+//! | [`net`] | the bridge, links and rules of services, and a proxy for what no rule leads | unit, sys |
 //! | [`control`] | the wire: varlink, and what a client sees | unit, sys |
 //! | `cli` | a file for each verb of `svc` | control, unit, image, log, the probes |
 //! | [`init`] | a machine's init: first mounts, modules, the root | sys |

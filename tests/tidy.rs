@@ -73,7 +73,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/cli/up.rs", 480),
     ("src/control/tests.rs", 521),
     ("src/log/tests.rs", 745),
-    ("src/supervisor/answers.rs", 422),
+    ("src/supervisor/answers.rs", 413),
     ("src/supervisor/clients.rs", 394),
     ("tests/sim/judge.rs", 449),
     ("tests/sim/scenario.rs", 415),

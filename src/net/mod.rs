@@ -4,6 +4,8 @@
 //! [`Plan`] is what should be there, whole: [`settle`] makes it so, in a child, whatever is there before. Each service's
 //! own child makes its links ([`Attachment`]), which end with its namespace.
 //!
+//! What rules cannot lead to a service, or where there are none, a [`proxy`] does.
+//!
 //! Two services on the bridge do not see each other's frames: each port is isolated, and what one sends to another goes
 //! through the machine as all else does. So one place, the machine's forwarding, holds who may talk to whom.
 

@@ -180,6 +180,7 @@ impl Supervisor {
         for publish in &service.connectivity.publish {
             self.is_free(unit, publish)?;
         }
+        self.can_have_rules(service)?;
         self.put_on_bridge(unit, &definition.name, service)?;
         let waits_for = Some(self.networks.changes);
         if let Some(port) = self.lives.get_mut(&unit).and_then(|life| life.port.as_mut()) {
@@ -263,8 +264,9 @@ impl Supervisor {
         let without_rules = failed
             .as_ref()
             .is_some_and(|failed| failed.what() == proxy::WITHOUT_RULES);
+        let asks_for_rules = |failed: &StepFailed| matches!(failed.what(), "allow" | "deny");
+        self.networks.without_rules = without_rules || failed.as_ref().is_some_and(asks_for_rules);
         let failed = failed.filter(|_| !without_rules);
-        self.networks.without_rules = without_rules;
         let failure = failed.map(|failed| SpawnFailure {
             detail: failed.detail().into(),
             kind: kind_of(failed.errno),

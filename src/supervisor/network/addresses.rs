@@ -153,6 +153,19 @@ impl Supervisor {
         Ok(())
     }
 
+    /// A kernel that is known to have no rules refuses who asks for some, and nobody else with it.
+    pub(super) fn can_have_rules(&self, service: &Service) -> Result<(), SpawnFailure> {
+        let its = &service.connectivity;
+        let asks = [("allow", &its.allow), ("deny", &its.deny)];
+        match asks.into_iter().find(|(_, rules)| !rules.is_empty()) {
+            Some((key, _)) if self.networks.without_rules => {
+                let why = "this kernel has no nf_tables".to_owned();
+                Err(refused(key, why, Errno::PROTONOSUPPORT))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The addresses of a unit that another's rules name: those that it has, or will have.
     pub(super) fn addresses_of(&mut self, unit: &UnitName) -> Vec<IpAddr> {
         let found = self

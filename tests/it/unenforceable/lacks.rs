@@ -36,7 +36,7 @@ const M: &str = "[mount]";
 /// Keys that nothing can keep from being held.
 const OF_MODE: &str = "it is of the network that mode asks for, and refused with it";
 const OF_RULES: &str =
-    "a kernel without nftables refuses it: rules_that_cannot_be_had_refuse_who_asks_for_them of src/net";
+    "a kernel without nftables refuses it: proxies::without_nf_tables_a_proxy_leads_to_what_is_published";
 
 pub const PURE: &[(&str, &str, &str)] = &[
     (I, "profile", "it is the values of the others"),
