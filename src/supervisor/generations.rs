@@ -186,9 +186,10 @@ impl Supervisor {
                 self.queue.push_back(Event::Units {
                     units,
                     images: Images::default(),
-                    by,
+                    by: by.clone(),
                     job: None,
                 });
+                self.start_again(&by);
             }
             Ok(_) => {}
             Err(why) => tracing::error!("generation {number}: {why}"),
@@ -280,6 +281,7 @@ impl Supervisor {
         let state = &mut self.generations.state;
         state.disk = self.files.disk.clone();
         state.instead_of_disk = None;
+        state.to_start_again.clear();
         self.generations.write_state();
         self.keep_images();
     }

@@ -82,6 +82,7 @@ impl Supervisor {
         plan.findings.clear();
         let job = self.requests.wait_for_apply(client, plan, UnitId(u32::MAX));
         let by = peer.cause();
+        self.generations.state.to_start_again.clear();
         let before = self.generations.state.number;
         let why = format!("rolled back from generation {before} by {}", self.cause(Some(&by)).text);
         if let Err(why) = self.put_in_force(number, why, by, Some(job)) {

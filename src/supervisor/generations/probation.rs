@@ -137,8 +137,8 @@ impl Supervisor {
     fn give_way(&mut self, why: String) {
         let failed = self.generations.state.number;
         let probation = self.generations.state.probation.clone();
-        let were_up = probation.map(|probation| probation.good).unwrap_or_default();
         self.fail(&why);
+        self.generations.state.to_start_again = probation.map(|probation| probation.good).unwrap_or_default();
         let Some(good) = self.generations.state.last_good_before(failed) else {
             tracing::error!("generation {failed}: {why}; there is none before it that is known to be good");
             return self.generations.write_state();
@@ -147,7 +147,7 @@ impl Supervisor {
         let text = format!("generation {failed} failed: {why}");
         let by = Cause::Deploy(text.as_str().into());
         match self.put_in_force(good, text, by.clone(), None) {
-            Ok(()) => self.start_again(&were_up, &by),
+            Ok(()) => self.start_again(&by),
             Err(error) => {
                 tracing::error!("generation {good}: {error}");
                 self.generations.write_state();
@@ -156,8 +156,9 @@ impl Supervisor {
     }
 
     /// Units that have been given up are up again with what they had; all others come back by themselves.
-    fn start_again(&mut self, units: &BTreeSet<String>, by: &Cause) {
-        let ids = units.iter().filter_map(|name| self.engine.find(name));
+    pub(super) fn start_again(&mut self, by: &Cause) {
+        let units = self.generations.state.to_start_again.iter();
+        let ids = units.filter_map(|name| self.engine.find(name));
         let given_up: Vec<UnitId> = ids
             .filter(|id| self.engine.state(*id) == Some(StateWord::Failed))
             .collect();

@@ -91,6 +91,8 @@ pub struct State {
     pub probation: Option<Probation>,
     /// The units that were up when the last good one had shown that it is.
     pub up: BTreeSet<String>,
+    /// The units that are to be up again with the one in force, since it took the place of one that failed.
+    pub to_start_again: BTreeSet<String>,
 }
 
 /// What the unit directories say, in short: all of it, and without what dies with the boot.
