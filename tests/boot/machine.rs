@@ -115,7 +115,7 @@ impl Machine {
     /// A disk with this tree on it.
     pub fn disk(mut self, tree: &Tree, bus: Bus, label: &str, uuid: &str) -> Self {
         let image = self.folder.path().join("disk");
-        tree.ext4(&image, 48, label, uuid);
+        tree.ext4(&image, 96, label, uuid);
         self.disk = Some((image, bus));
         self
     }

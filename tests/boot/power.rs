@@ -130,3 +130,91 @@ fn row_40_the_image_store_after_power_cuts() {
         );
     }
 }
+
+/// A machine that is stopped in the middle of a large blob, and then has no power; told so, it says what is there.
+const HALF: &str = r#"
+store=/var/lib/svc/images
+image() { /usr/bin/svc image --state-dir /var/lib/svc "$@"; }
+half() {
+  for part in $store/ingest/*.part; do
+    size=$(stat -c %s $part 2>/dev/null)
+    [ "${size:-0}" -lt 100000 ] || [ "$size" -ge 4000000 ] || return 0
+  done
+  return 1
+}
+if ! grep -q probe.ends /proc/cmdline; then
+  while :; do
+    /usr/bin/svc image --state-dir /var/lib/svc load -i /layout >/dev/null &
+    load=$!
+    while kill -0 $load 2>/dev/null; do
+      half || continue
+      kill -STOP $load
+      # It may have gone on until then.
+      if half; then
+        echo $size >$store/../half
+        grep -q probe.loses /proc/cmdline || sync
+        echo "HALF WAY"
+        sleep 1000000
+      fi
+      kill -CONT $load
+    done
+    wait
+    image rm web:1 >/dev/null
+  done
+fi
+echo "was=$(cat $store/../half)"
+echo "is=$(stat -c %s $store/ingest/*.part)"
+echo "names=$(image list --json | grep -c web:1)"
+for blob in $store/blobs/sha256/*; do
+  [ ! -e $blob ] || [ "$(sha256sum <$blob | cut -c1-64)" = ${blob##*/} ] || echo "torn blob"
+done
+echo "layers=$(ls -A $store/layers | wc -l)"
+image load -i /layout
+echo "load=$? $(ls $store/ingest | wc -l)"
+echo "bytes=$(cat $store/layers/*/d*/f* | sha256sum | cut -c1-64) $(cat $store/layers/*/d*/f* | wc -c)"
+image rm web:1
+rm $store/../half
+sync
+"#;
+
+/// The power goes while half a blob is written, on the disk or not: it is gone on with, or taken in again, and nothing takes
+/// it for the whole.
+#[test]
+fn row_40_a_cut_while_a_blob_is_half_ingested() {
+    let Some(machine) = two_roots("row_40_a_cut_while_a_blob_is_half_ingested", HALF) else {
+        return;
+    };
+    let mut tree = disk(HALF);
+    tree.directory("etc");
+    tree.program("/usr/bin/svc", stripped(env!("CARGO_BIN_EXE_svc")));
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("make a directory");
+    let file = |nth: u32| nth.to_string().repeat(1_000_000);
+    let tar = (0..4).fold(Tar::default().directory("d"), |tar, nth| {
+        tar.file(&format!("d/f{nth}"), &file(nth))
+    });
+    let tar = tar.end();
+    layout::write(&folder.path().join("layout"), "web:1", &tar, &tar);
+    tree.copy(folder.path());
+    let mut machine = machine.disk(&tree, Bus::Virtio, "a root", UUID);
+    let mut bytes = None;
+    for loses in ["", " probe.loses"] {
+        machine.line = format!(" root=/dev/vda rw{loses}");
+        machine.cut_behind("HALF WAY", Duration::ZERO);
+        machine.line = " root=/dev/vda rw probe.ends".to_owned();
+        let console = machine.boot();
+        if loses.is_empty() {
+            assert_eq!(console.value("is"), console.value("was"), "{}", console.0);
+        }
+        assert_eq!(
+            (console.value("names"), console.value("layers")),
+            ("0", "0"),
+            "{}",
+            console.0
+        );
+        console.does_not_say("torn blob");
+        assert_eq!(console.value("load"), "0 0", "{}", console.0);
+        let found = console.value("bytes").to_owned();
+        assert!(found.ends_with(" 4000000"), "{found}");
+        assert_eq!(*bytes.get_or_insert_with(|| found.clone()), found);
+    }
+}
