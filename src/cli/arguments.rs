@@ -71,6 +71,12 @@ pub enum Verb {
     Run(Box<super::run::arguments::Run>),
     /// Run a command in the namespaces and the cgroup of a unit that runs
     Exec(Exec),
+    /// Come back to the terminal of a unit that `run -it` has begun and Ctrl-P Ctrl-Q has left
+    Attach {
+        /// Its name
+        #[arg(value_name = "UNIT")]
+        unit: String,
+    },
     /// Stop every process of units where it is
     Freeze(Job),
     /// Let the processes of frozen units go on

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -17,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SI
 
 use super::failure::{Failure, Kind};
 use super::session::Session;
-use crate::control::channel::{Begun, Channel};
+use crate::control::channel::{Begun, Channel, Held};
 use crate::control::client::Client;
 use crate::control::{Request, WindowSize};
 
@@ -70,7 +71,8 @@ fn size() -> WindowSize {
     })
 }
 
-/// Asks, and stands between the caller and the command until it has ended.
+/// Asks, and stands between the caller and the command until it has ended. Whoever turns away leaves the terminal at this
+/// `place`.
 ///
 /// # Errors
 /// [`Failure`] that names `what`.
@@ -79,33 +81,69 @@ pub fn follow<T: DeserializeOwned>(
     what: &str,
     request: &Request,
     wanted: Wanted,
+    place: Option<&Path>,
 ) -> Result<Came<T>, Failure> {
     let failed = |error: io::Error| Failure::new(Kind::Failed, what, error);
-    let of_call = |error| Failure::of_call(what, error);
     let mut client = session.connect(what)?;
-    let signals = signals().map_err(failed)?;
     let (channel, theirs) = Channel::new().map_err(failed)?;
     let mut attached = Attached::new(wanted).map_err(failed)?;
     let given: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd())
         .chain(attached.given.iter().map(AsFd::as_fd))
         .collect();
-    client.send_with(request, false, &given).map_err(of_call)?;
+    let sent = client.send_with(request, false, &given);
+    sent.map_err(|error| Failure::of_call(what, error))?;
     drop(theirs);
     attached.given.clear();
+    go_on(what, client, Some(channel), attached, place)
+}
+
+/// Goes on where another has turned away.
+///
+/// # Errors
+/// [`Failure`] that names `what`; nobody has, or another has come back already.
+pub fn come_back<T: DeserializeOwned>(what: &str, place: &Path) -> Result<Came<T>, Failure> {
+    let failed = |error: io::Error| Failure::new(Kind::Failed, what, error);
+    let wanted = Wanted {
+        input: true,
+        terminal: true,
+    };
+    wanted.size(what)?;
+    let Some(held) = keeper::ask(place).map_err(failed)? else {
+        let failure = Failure::new(Kind::Failed, what, "no terminal of it waits for anybody");
+        return Err(failure.hint("`svc run -it` leaves one at Ctrl-P Ctrl-Q, for one caller at a time"));
+    };
+    let mut attached = Attached::new(wanted).map_err(failed)?;
+    attached.begin(held.begun).map_err(failed)?;
+    attached.redraw();
+    go_on(what, Client::taken_over(held.connection), None, attached, Some(place))
+}
+
+fn go_on<T: DeserializeOwned>(
+    what: &str,
+    mut client: Client,
+    channel: Option<Channel>,
+    mut attached: Attached,
+    place: Option<&Path>,
+) -> Result<Came<T>, Failure> {
+    let failed = |error: io::Error| Failure::new(Kind::Failed, what, error);
+    let of_call = |error| Failure::of_call(what, error);
+    let signals = signals().map_err(failed)?;
     loop {
         if let Some(reply) = client.receive_ready::<T>().map_err(of_call)? {
             attached.drain();
             return Ok(Came::Answer(reply.value));
         }
-        attached.wait(&client, &channel, &signals).map_err(failed)?;
-        attached.hear(&channel).map_err(failed)?;
+        attached.wait(&client, channel.as_ref(), &signals).map_err(failed)?;
+        if let Some(channel) = &channel {
+            attached.hear(channel).map_err(failed)?;
+        }
         for (signal, pipe) in &signals {
             if drained(pipe) {
                 attached.on_signal(*signal).map_err(failed)?;
             }
         }
         if attached.copy() == Typed::Detach {
-            attached.leave().map_err(failed)?;
+            attached.leave(&client, place).map_err(failed)?;
             return Ok(Came::Detached);
         }
     }
@@ -178,11 +216,10 @@ impl Attached {
         Ok(writer.into())
     }
 
-    fn wait(&self, client: &Client, channel: &Channel, signals: &[(i32, UnixStream)]) -> io::Result<()> {
+    fn wait(&self, client: &Client, channel: Option<&Channel>, signals: &[(i32, UnixStream)]) -> io::Result<()> {
         let mut waited = vec![PollFd::new(client.as_fd(), PollFlags::POLLIN)];
-        if !self.told {
-            waited.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
-        }
+        let channel = channel.filter(|_| !self.told);
+        waited.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
         waited.extend(
             signals
                 .iter()
@@ -202,8 +239,11 @@ impl Attached {
             return Ok(());
         }
         self.told = true;
-        self.begun = channel.receive()?;
-        let Some(terminal) = self.begun.as_ref().and_then(|begun| begun.terminal.as_ref()) else {
+        channel.receive()?.map_or(Ok(()), |begun| self.begin(begun))
+    }
+
+    fn begin(&mut self, begun: Begun) -> io::Result<()> {
+        let Some(terminal) = &self.begun.insert(begun).terminal else {
             return Ok(());
         };
         self.outputs
@@ -252,16 +292,26 @@ impl Attached {
         }
     }
 
+    /// What draws on all of the terminal does so again where its size is another one.
+    fn redraw(&self) {
+        let terminal = self.begun.as_ref().and_then(|begun| begun.terminal.as_ref());
+        if let (Some(terminal), Ok(mut size)) = (terminal, tcgetwinsize(io::stdin())) {
+            size.ws_row = size.ws_row.saturating_add(1);
+            let _ = tcsetwinsize(terminal, size);
+            resize(terminal);
+        }
+    }
+
     /// The terminal goes to somebody who keeps it, or its end would hang the command up.
-    fn leave(&mut self) -> io::Result<()> {
+    fn leave(&mut self, client: &Client, place: Option<&Path>) -> io::Result<()> {
         self.raw = None;
         self.input = None;
         self.outputs.clear();
-        let terminal = self
-            .begun
-            .as_mut()
-            .and_then(|begun| Some((begun.terminal.take()?, begun.log.take())));
-        terminal.map_or(Ok(()), |(terminal, log)| keeper::start(terminal, log))
+        let Some(begun) = self.begun.take().filter(|begun| begun.terminal.is_some()) else {
+            return Ok(());
+        };
+        let connection = client.as_fd().try_clone_to_owned()?;
+        keeper::start(&Held { connection, begun }, place)
     }
 }
 

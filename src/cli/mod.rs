@@ -143,10 +143,8 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Image(image) => image::run(session, image),
         Verb::Run(order) => run::run(session, &order),
         Verb::Exec(order) => exec::run(session, order),
-        Verb::KeepTerminal => {
-            attach::keep();
-            Ok(())
-        }
+        Verb::Attach { unit } => run::attach(session, &unit),
+        Verb::KeepTerminal => Ok(attach::keep()?),
         Verb::Notify(said) => notify::run(said),
         Verb::Version => list::version(session),
     }

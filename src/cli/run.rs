@@ -54,14 +54,36 @@ pub fn run(session: &mut Session<'_>, order: &Run) -> Result<(), Failure> {
             false => Ok(writeln!(session.out, "{name}")?),
         };
     }
-    let ran: Ran = match attach::follow(session, &what, &request, wanted)? {
+    let came = attach::follow(session, &what, &request, wanted, Some(&terminal_of(session, &name)))?;
+    conclude(session, &what, came)
+}
+
+/// `svc attach`: back to the terminal of what was run, where it was left.
+///
+/// # Errors
+/// As [`run`], and where it was not left or another has come back.
+pub fn attach(session: &mut Session<'_>, unit: &str) -> Result<(), Failure> {
+    let what = format!("attach {unit}");
+    // That there is no such unit goes before.
+    session.statuses(&what, &[unit.to_owned()])?;
+    let came = attach::come_back(&what, &terminal_of(session, unit))?;
+    conclude(session, &what, came)
+}
+
+/// Where the terminal of a unit is left: beside the supervisor's socket.
+fn terminal_of(session: &Session<'_>, unit: &str) -> PathBuf {
+    session.socket.with_file_name(format!("terminal-{unit}.sock"))
+}
+
+fn conclude(session: &mut Session<'_>, what: &str, came: Came<Ran>) -> Result<(), Failure> {
+    let ran = match came {
         Came::Answer(ran) => ran,
         Came::Detached => return Ok(()),
     };
     match ran.outcomes.first() {
         None => exec::ended(ran.code, ran.signal.as_deref()),
         Some(outcome) => match spawn_step(outcome.result_text.as_deref()) {
-            Some((step, errno)) if outcome.outcome == OutcomeKind::Failed => Err(exec::not_begun(&what, step, errno)),
+            Some((step, errno)) if outcome.outcome == OutcomeKind::Failed => Err(exec::not_begun(what, step, errno)),
             _ => jobs::conclude_failed(session, "run", &ran.outcomes),
         },
     }

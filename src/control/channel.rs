@@ -21,6 +21,43 @@ pub struct Begun {
     pub log: Option<OwnedFd>,
 }
 
+/// All that a caller of Run has while its command runs: whoever has it takes the caller's place.
+#[derive(Debug)]
+pub struct Held {
+    /// The connection, on which the answer to the call is waited for.
+    pub connection: OwnedFd,
+    /// The command.
+    pub begun: Begun,
+}
+
+impl Held {
+    /// Hands it over.
+    ///
+    /// # Errors
+    /// As sendmsg(2).
+    pub fn send(&self, to: &UnixStream) -> io::Result<()> {
+        let Begun { pidfd, terminal, log } = &self.begun;
+        let all = [Some(&self.connection), Some(pidfd), terminal.as_ref(), log.as_ref()];
+        let all: Vec<BorrowedFd<'_>> = all.into_iter().flatten().map(AsFd::as_fd).collect();
+        descriptors::send(to, b"\0", &all).map(drop)
+    }
+
+    /// Waits for it. None: whoever had it is gone.
+    ///
+    /// # Errors
+    /// As recvmsg(2).
+    pub fn receive(from: &UnixStream) -> io::Result<Option<Self>> {
+        let (_, descriptors) = descriptors::receive(from, &mut [0])?;
+        let mut descriptors = descriptors.into_iter();
+        let (Some(connection), Some(pidfd)) = (descriptors.next(), descriptors.next()) else {
+            return Ok(None);
+        };
+        let (terminal, log) = (descriptors.next(), descriptors.next());
+        let begun = Begun { pidfd, terminal, log };
+        Ok(Some(Self { connection, begun }))
+    }
+}
+
 impl Channel {
     /// Both ends: ours, and the one to send.
     ///

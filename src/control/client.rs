@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,6 +88,14 @@ impl Client {
             stream,
             decoder: Decoder::new(frame::REPLY_BYTES_MAX),
         })
+    }
+
+    /// Goes on with a connection of another's, on which a call has no part of its answer yet.
+    pub fn taken_over(connection: OwnedFd) -> Self {
+        Self {
+            stream: connection.into(),
+            decoder: Decoder::new(frame::REPLY_BYTES_MAX),
+        }
     }
 
     /// Calls and waits for the one reply, as long as `patience` between two reads allows; none: for ever.

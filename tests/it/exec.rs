@@ -222,7 +222,7 @@ fn commands_beside_a_unit_outlive_an_upgrade_of_svcd() {
 }
 
 /// ioctl_tty(2), TIOCSWINSZ.
-fn resize(terminal: &Terminal, rows: u16, columns: u16) {
+pub fn resize(terminal: &Terminal, rows: u16, columns: u16) {
     let size = rustix::termios::Winsize {
         ws_row: rows,
         ws_col: columns,

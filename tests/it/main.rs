@@ -16,6 +16,7 @@
     reason = "a panic here is a failed test"
 )]
 
+mod attach;
 mod bridge;
 mod built;
 mod clients;
