@@ -57,6 +57,7 @@ mod never_dies;
 mod notify;
 mod paths;
 mod privileges;
+mod probation;
 mod probes;
 mod processes;
 mod programs;
