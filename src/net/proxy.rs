@@ -38,6 +38,16 @@ const DESCRIPTORS_BESIDE: usize = 16;
 /// Who could not be accepted for want of something is tried again then.
 const SHORT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Every system call of [`Proxy::run`], and of what gives it memory.
+#[rustfmt::skip]
+pub const CALLS: &[&str] = &[
+    "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "clock_gettime",
+    "accept4", "socket", "connect", "getpeername", "getsockopt", "setsockopt", "shutdown", "close",
+    "recvfrom", "sendto", "recvmsg", "sendmsg", "read", "write",
+    "brk", "mmap", "munmap", "mremap", "madvise", "futex",
+    "rt_sigreturn", "rt_sigprocmask", "restart_syscall", "exit", "exit_group",
+];
+
 /// What is waited for, as the kernel keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {

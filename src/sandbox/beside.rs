@@ -16,6 +16,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use super::child::{Child, join_cgroups};
 use super::report::{self, StepFailed};
 use super::scheduling;
+use super::seccomp::Program;
 use crate::sys::child::{close_all_but, exit};
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
@@ -35,6 +36,8 @@ pub struct Beside<'a> {
     pub join_files: &'a [BorrowedFd<'a>],
     /// A process, as a pidfd, whose network it enters.
     pub network_of: BorrowedFd<'a>,
+    /// The system calls that its work makes.
+    pub calls: &'a [&'static str],
     /// All that stays open.
     pub keep: Vec<BorrowedFd<'a>>,
 }
@@ -61,7 +64,10 @@ where
             close_all_but(&[&order.keep, order.join_files, &own].concat(), null.as_fd());
             let prepared = settle_in(order).and_then(|()| {
                 close_all_but(&[&*order.keep, &[reports_end.as_fd()]].concat(), null.as_fd());
-                prepare()
+                let work = prepare()?;
+                // It is a bar more: a kernel that has no filter has the others.
+                let _ = Program::only(order.calls).and_then(|program| program.install());
+                Ok(work)
             });
             match prepared {
                 Ok(work) => {

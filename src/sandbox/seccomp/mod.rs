@@ -14,7 +14,7 @@ use std::rc::Rc;
 use rules::Rules;
 
 use crate::unit::calls::Architecture;
-use crate::unit::filter::{NamespaceKinds, Seccomp, SocketFamilies};
+use crate::unit::filter::{CallFilter, Denial, NamespaceKinds, Seccomp, SocketFamilies};
 use crate::unit::{Isolation, Personality};
 
 /// All that decides the instructions of a filter.
@@ -103,6 +103,26 @@ impl Program {
             return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
         Ok(Self(instructions.into()))
+    }
+
+    /// Lets these calls through, of this machine's own kind, and no other.
+    pub(super) fn only(calls: &[&'static str]) -> io::Result<Self> {
+        Self::new(&Wanted {
+            calls: Seccomp::Calls(Box::new(CallFilter {
+                allow: Some(calls.iter().map(|call| Box::from(*call)).collect()),
+                deny: Vec::new(),
+                denial: Denial::Errno(libc::EPERM as u16),
+            })),
+            capabilities: Some(0),
+            taken: Vec::new(),
+            namespaces: NamespaceKinds::NONE,
+            personality: None,
+            write_execute: false,
+            realtime: false,
+            suid_sgid: false,
+            families: None,
+            architectures: vec![Architecture::NATIVE],
+        })
     }
 
     /// Holds for this process and all of its children from now on.

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 use crate::engine::event::{Mono, SpawnFailure, SpawnFailureKind};
 use crate::engine::{StateWord, UnitId};
-use crate::net::proxy::{Inlet, Proxy, Way};
+use crate::net::proxy::{CALLS, Inlet, Proxy, Way};
 use crate::sandbox::{self, Beside, StepFailed};
 use crate::supervisor::Supervisor;
 use crate::supervisor::clock;
@@ -170,6 +170,7 @@ impl Supervisor {
         let order = Beside {
             name: NAME,
             oom_score,
+            calls: CALLS,
             cgroup: life.group.as_ref().and_then(|group| group.clone_beside()),
             join_files: &join_files,
             network_of: process.pidfd.as_fd(),

@@ -24,7 +24,7 @@ pub static NETWORK: &[Key] = &[
          Without an address it is any of the machine's; without a port inside it is the same; ranges are as long inside as \
          outside. What comes so keeps the address that it came from. nftables does it. What comes to ::1, and all of it where the \
          kernel has no nftables, a proxy leads: a process of svcd's in the service's cgroup, svc-proxy, which the service sees \
-         as itself; it has 1024 sockets at most, one for each port and family."),
+         as itself, and which counts for pids-max and memory-max; it has 1024 sockets at most, one for each port and family."),
     key("network", "dns", OfNetwork(N::Addresses), Yes, Restart,
         "Name servers, in an /etc/resolv.conf of its own; resolv.conf(5). By default a service on the bridge that has a \
          root of its own sees those of the machine that are not on its loopback."),
