@@ -109,13 +109,7 @@ fn without_nf_tables_a_proxy_leads_to_what_is_published() {
     let plan = lan.plan();
     let ports = "publish = [\"8080:80\", \"127.0.0.1:9000-9001:80-81\", \"192.0.2.1:7000:80\"]";
     let web = server(plan.dir(), "web", 80, ports);
-    let rules = server(
-        plan.dir(),
-        "rules",
-        80,
-        "publish = [\"8081:80\"]\nallow = [\"in:*:80\"]",
-    );
-    let plan = plan.unit("web", &web).unit("rules", &rules);
+    let plan = plan.unit("web", &web);
     let svcd = without_nf_tables(|| plan.start());
     svcd.ok(&["start", "web"]);
     let status = svcd.status("web");
@@ -147,12 +141,19 @@ fn without_nf_tables_a_proxy_leads_to_what_is_published() {
         let error = lan.inside(|| TcpStream::connect(at).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{at}");
     }
-    // It is in the unit's cgroup, and may do nothing.
     let [proxy] = proxies(&svcd, "web")[..] else {
         panic!("{:?}", proxies(&svcd, "web"))
     };
+    has_its_work_alone(&svcd, "web", proxy, 5);
+    svcd.ok(&["stop", "web"]);
+    nothing_is_taken(&lan);
+    assert!(!Path::new(&format!("/proc/{proxy}")).exists());
+}
+
+/// It is in the unit's cgroup, and may do nothing else.
+fn has_its_work_alone(svcd: &Svcd, unit: &str, proxy: i32, sockets: usize) {
     let of = |name: &str| fs::read_to_string(format!("/proc/{proxy}/{name}")).unwrap();
-    assert!(of("cgroup").contains(&svcd.cgroup("web")), "{}", of("cgroup"));
+    assert!(of("cgroup").contains(&svcd.cgroup(unit)), "{}", of("cgroup"));
     for none in [
         "CapEff:\t0000000000000000",
         "CapPrm:\t0000000000000000",
@@ -161,24 +162,37 @@ fn without_nf_tables_a_proxy_leads_to_what_is_published() {
     ] {
         assert!(of("status").contains(none), "{}", of("status"));
     }
-    let sockets = 2 + 2 + 1;
     let open = fs::read_dir(format!("/proc/{proxy}/fd")).unwrap().count();
+    // Standard ones, the epoll, and connections that are not quite over.
     assert!(open <= 3 + 1 + sockets + 2, "{open}");
-    // Rules cannot be had, which `svc doctor` knows.
+}
+
+#[test]
+fn without_nf_tables_who_has_rules_is_refused_and_nobody_else() {
+    if !can_have_links("without_nf_tables_who_has_rules_is_refused_and_nobody_else") {
+        return;
+    }
+    let lan = Lan::new();
+    let plan = lan
+        .plan()
+        .unit("plain", &on_bridge("publish = [\"8080:80\"]"))
+        .unit("allows", &on_bridge("publish = [\"8081:80\"]\nallow = [\"in:*:80\"]"))
+        .unit("denies", &on_bridge("deny = [\"out:*\"]"));
+    let svcd = without_nf_tables(|| plan.start());
+    svcd.ok(&["start", "plain"]);
+    for (unit, key) in [("allows", "allow"), ("denies", "deny")] {
+        let done = svcd.svc(&["start", unit]);
+        assert_eq!(done.code, 78, "{}", done.err);
+        assert!(
+            done.err.contains(key) && done.err.contains("no nf_tables"),
+            "{}",
+            done.err
+        );
+    }
+    assert_eq!(svcd.status("plain")["state"], "running");
     let doctor = without_nf_tables(|| svc_at(Path::new("/nowhere/control.sock"), &["doctor"]));
-    assert!(
-        doctor
-            .out
-            .contains("published ports go by a proxy, and rules are refused"),
-        "{}",
-        doctor.out
-    );
-    let done = svcd.svc(&["start", "rules"]);
-    assert_eq!(done.code, 78, "{}", done.err);
-    assert!(done.err.contains("allow"), "{}", done.err);
-    svcd.ok(&["stop", "web"]);
-    nothing_is_taken(&lan);
-    assert!(!Path::new(&format!("/proc/{proxy}")).exists());
+    let said = "published ports go by a proxy, and rules are refused";
+    assert!(doctor.out.contains(said), "{}", doctor.out);
 }
 
 /// The rules of nf_tables lead from 127.0.0.1; from `::1` they cannot.

@@ -36,7 +36,7 @@ const M: &str = "[mount]";
 /// Keys that nothing can keep from being held.
 const OF_MODE: &str = "it is of the network that mode asks for, and refused with it";
 const OF_RULES: &str =
-    "a kernel without nftables refuses it: proxies::without_nf_tables_a_proxy_leads_to_what_is_published";
+    "a kernel without nftables refuses it: proxies::without_nf_tables_who_has_rules_is_refused_and_nobody_else";
 
 pub const PURE: &[(&str, &str, &str)] = &[
     (I, "profile", "it is the values of the others"),
