@@ -26,6 +26,7 @@ mod control;
 mod engine;
 mod images;
 mod logs;
+mod network;
 mod ours;
 mod processes;
 mod reaping;
@@ -49,10 +50,11 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 /// A row by its name, and what measures and prints it.
 type Row = (&'static str, fn(&Stage));
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     ("start", start::run),
     ("steps", steps::run),
     ("throughput", throughput::run),
+    ("network", network::run),
     ("restart", restart::run),
     ("orphans", reaping::run),
     ("boot", boot::run),
@@ -62,7 +64,7 @@ const ROWS: [Row; 9] = [
 ];
 
 const HELP: &str = "usage: tests/bench/run [--quick] [--idle SECONDS] [ROW…]
-rows: start steps throughput restart orphans boot logs images engine (all)
+rows: start steps throughput network restart orphans boot logs images engine (all)
 --quick: a fifth of the rounds; --idle: how long wake-ups are counted (5)";
 
 fn main() {

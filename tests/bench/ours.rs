@@ -81,8 +81,13 @@ impl Ours {
 
     /// Starts a unit; with `wait`, until it is up, or for a oneshot over.
     pub fn start_unit(&mut self, unit: &str, wait: bool) {
+        self.job(Verb::Start, unit, wait);
+    }
+
+    /// Does something to a unit; with `wait`, until it is done.
+    pub fn job(&mut self, verb: Verb, unit: &str, wait: bool) {
         let request = Request::Job {
-            verb: Verb::Start,
+            verb,
             units: vec![unit.to_owned()],
             wait,
             timeout: None,
@@ -90,7 +95,7 @@ impl Ours {
         let returns::Outcomes { outcomes, .. } = self.call(&request);
         for outcome in outcomes {
             let good = matches!(outcome.outcome, OutcomeKind::Done | OutcomeKind::Accepted);
-            assert!(good, "start {unit}: {:?}: {}", outcome.why, self.said());
+            assert!(good, "{verb:?} {unit}: {:?}: {}", outcome.why, self.said());
         }
     }
 
