@@ -32,6 +32,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use attachment::{Attachment, To};
+pub use netlink::Socket;
 pub use settle::settle;
 
 use crate::unit::{Direction, PortRange, Protocol, Publish};

@@ -1,7 +1,7 @@
 //! netlink(7): messages of the kernel's own form, and a socket that sends them and waits for their answers.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::SndBufForce;
@@ -125,11 +125,18 @@ impl Message {
     }
 }
 
-/// A socket of one of the kernel's families. It blocks: no thread of svcd's own has one.
+/// A socket of one of the kernel's families. What it does blocks: no thread of svcd's own does it. What somebody asked who
+/// had it before, and ended before the answer, is no answer here.
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
     sequence: u32,
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Socket {
@@ -147,6 +154,15 @@ impl Socket {
     /// As socket(2): EPROTONOSUPPORT where the kernel has no netfilter.
     pub fn netfilter() -> io::Result<Self> {
         Self::open(SockProtocol::NetlinkNetFilter)
+    }
+
+    /// The same socket with numbers of its own for what it asks, so that the answers are told apart.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn share(&self, from: u32) -> io::Result<Self> {
+        let fd = self.fd.try_clone()?;
+        Ok(Self { fd, sequence: from })
     }
 
     fn open(protocol: SockProtocol) -> io::Result<Self> {
@@ -188,11 +204,16 @@ impl Socket {
             }
             bytes.extend(message.finish(self.sequence));
         }
+        let sent = self.sequence.wrapping_sub(first);
         self.send(&bytes).map_err(|error| (0, error))?;
         loop {
             for answer in self.receive().map_err(|error| (0, error))?.answers() {
+                let at = answer.sequence.wrapping_sub(first);
+                if at > sent {
+                    continue;
+                }
                 if let Some(error) = answer.error() {
-                    return Err((answer.sequence.wrapping_sub(first) as usize, error));
+                    return Err((at as usize, error));
                 }
                 if answer.kind == libc::NLMSG_ERROR as u16 && answer.sequence == last {
                     return Ok(());
@@ -210,6 +231,9 @@ impl Socket {
         self.send(&message.finish(self.sequence))?;
         loop {
             for answer in self.receive()?.answers() {
+                if answer.sequence != self.sequence {
+                    continue;
+                }
                 if let Some(error) = answer.error() {
                     return Err(error);
                 }
@@ -329,6 +353,24 @@ mod tests {
         assert_eq!((found[0].0, text(found[0].1).as_str()), (3, "svc0"));
         let inner: Vec<(u16, &[u8])> = attributes(found[1].1).collect();
         assert_eq!((found[1].0, inner), (18, vec![(1, &0x0102_0304_u32.to_ne_bytes()[..])]));
+    }
+
+    /// Whoever asked it may have been killed before it came.
+    #[test]
+    fn an_answer_to_somebody_else_is_none() {
+        let asks = |index: u32| {
+            let mut header = [0; 16];
+            header[4..8].copy_from_slice(&index.to_ne_bytes());
+            Message::new(libc::RTM_GETLINK, ACK, &header)
+        };
+        let mut socket = Socket::route().unwrap();
+        let gone = socket.share(1 << 20).unwrap();
+        gone.send(&asks(u32::MAX >> 1).finish((1 << 20) + 1)).unwrap();
+        socket.request(asks(1)).unwrap();
+        assert_eq!(
+            socket.request(asks(u32::MAX >> 1)).unwrap_err().raw_os_error(),
+            Some(libc::ENODEV)
+        );
     }
 
     /// The kernel's, but a descriptor may be anything after all.

@@ -121,10 +121,10 @@ impl Batch {
     ///
     /// # Errors
     /// What the kernel refuses of it: nothing is done then.
-    pub fn commit(mut self) -> Result<(), Refused> {
+    pub fn commit(mut self, socket: &mut Socket) -> Result<(), Refused> {
         self.want_answer();
         self.bound(libc::NFNL_MSG_BATCH_END);
-        self.send()
+        self.send(socket)
     }
 
     /// Finds whether it could be done: the kernel takes all back that no END follows.
@@ -133,7 +133,7 @@ impl Batch {
     /// What the kernel refuses of it.
     pub fn check(mut self) -> Result<(), Refused> {
         self.want_answer();
-        self.send()
+        self.send(&mut Socket::netfilter().map_err(refused("nf_tables"))?)
     }
 
     /// BEGIN and END are not answered before Linux 6.13: the one before the END is, once all is done.
@@ -143,8 +143,7 @@ impl Batch {
         }
     }
 
-    fn send(self) -> Result<(), Refused> {
-        let mut socket = Socket::netfilter().map_err(refused("nf_tables"))?;
+    fn send(self, socket: &mut Socket) -> Result<(), Refused> {
         let about = |at| self.about.get(at).map_or("nf_tables", String::as_str);
         socket
             .each(self.messages)
@@ -291,13 +290,13 @@ impl Chain<'_, '_> {
 ///
 /// # Errors
 /// As the kernel's dump of objects.
-pub fn counters(family: Family, table: &str) -> io::Result<BTreeMap<String, u64>> {
+pub fn counters(socket: &mut Socket, family: Family, table: &str) -> io::Result<BTreeMap<String, u64>> {
     let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETOBJ) as u16;
     let mut request = Message::new(kind, DUMP, &[family.nfproto(), 0, 0, 0]);
     request.name(OBJECT_TABLE, table);
     request.number_be(OBJECT_TYPE, OBJECT_COUNTER);
     let mut found = BTreeMap::new();
-    Socket::netfilter()?.dump(request, |_, body| {
+    socket.dump(request, |_, body| {
         let object: BTreeMap<u16, &[u8]> = attributes(body.get(HEADER_BYTES..).unwrap_or_default()).collect();
         let value = |kind| object.get(&kind).copied().unwrap_or_default();
         let packets = attributes(value(OBJECT_DATA)).find(|(kind, _)| *kind == COUNTER_PACKETS);

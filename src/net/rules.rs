@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::expressions::{Is, state};
 use super::fields::Ip;
+use super::netlink::Socket;
 use super::nftables::{Batch, Family, Hook, Kind, Table, counters};
 #[cfg(test)]
 use super::policies::prefix;
@@ -51,17 +52,17 @@ pub const REFUSE: &str = "refuse";
 ///
 /// # Errors
 /// What the kernel refuses; then all is as it was.
-pub fn replace(plan: &Plan) -> Result<(), Refused> {
+pub fn replace(plan: &Plan, socket: &mut Socket) -> Result<(), Refused> {
     let name = &plan.bridge.name;
     let mut batch = Batch::new();
     batch.remove(Family::Inet, name);
     batch.remove(Family::Bridge, name);
     if !plan.members.is_empty() {
         // A count is no reason to fail.
-        let counted = counters(Family::Inet, name).unwrap_or_default();
+        let counted = counters(socket, Family::Inet, name).unwrap_or_default();
         write(&mut batch, plan, &counted);
     }
-    batch.commit()
+    batch.commit(socket)
 }
 
 /// Whether this kernel has what the rules need. Changes nothing; needs CAP_NET_ADMIN.
@@ -81,7 +82,7 @@ pub fn probe() -> Result<(), Refused> {
 #[cfg(test)]
 pub fn refused(bridge: &str) -> io::Result<BTreeMap<String, (u64, u64)>> {
     let mut links: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for (name, packets) in counters(Family::Inet, bridge)? {
+    for (name, packets) in counters(&mut Socket::netfilter()?, Family::Inet, bridge)? {
         if let Some(link) = name.strip_prefix(prefix(Direction::In)) {
             links.entry(link.to_owned()).or_default().0 = packets;
         } else if let Some(link) = name.strip_prefix(prefix(Direction::Out)) {

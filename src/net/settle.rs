@@ -8,15 +8,22 @@ use super::netlink::Socket;
 use super::{Bridge, Member, Plan, Refused, attachment, refused, rules, sysctl};
 use crate::unit::Subnet;
 
-/// Does it. It may block, so a child calls it.
+/// Where rules are written, or why there is no such place.
+type Rules = Result<Socket, Refused>;
+
+/// Does it. It may block, so a child calls it. `netfilter` is a socket of the caller's, [`Socket::netfilter`], if it could
+/// have one: who closes one waits a grace period of RCU for all that was removed to be freed (`nft_rcv_nl_event` of the
+/// kernel's nf_tables_api.c), and nobody closes the caller's here.
 ///
 /// True: the rules hold. False: this kernel has none, and nobody asks for any that only a rule can hold.
 ///
 /// # Errors
 /// The step, and what the kernel said.
-pub fn settle(plan: &Plan) -> Result<bool, Refused> {
+pub fn settle(plan: &Plan, netfilter: Option<Socket>) -> Result<bool, Refused> {
     let name = &plan.bridge.name;
     let mut socket = Socket::route().map_err(refused("network rtnetlink"))?;
+    let rules = netfilter.map_or_else(Socket::netfilter, Ok);
+    let rules = &mut rules.map_err(refused("nf_tables"));
     let links = link::all(&mut socket).map_err(refused("network links"))?;
     let bridge = links.iter().find(|link| *link.name == **name);
     let bridge = match bridge {
@@ -27,10 +34,10 @@ pub fn settle(plan: &Plan) -> Result<bool, Refused> {
         found => found.map(|link| link.index),
     };
     if plan.members.is_empty() {
-        return end(&mut socket, plan, bridge);
+        return end(&mut socket, rules, plan, bridge);
     }
     let bridge = begin(&mut socket, &plan.bridge, bridge)?;
-    let holds = hold(plan)?;
+    let holds = hold(rules, plan)?;
     let is_left =
         |link: &&Link| link.master == Some(bridge) && !plan.members.iter().any(|member| *member.link == *link.name);
     for left in links.iter().filter(is_left) {
@@ -69,8 +76,8 @@ fn begin(socket: &mut Socket, bridge: &Bridge, found: Option<u32>) -> Result<u32
 }
 
 /// Nobody is on it: it goes, with the rules, and with what is left of ports.
-fn end(socket: &mut Socket, plan: &Plan, bridge: Option<u32>) -> Result<bool, Refused> {
-    let holds = hold(plan)?;
+fn end(socket: &mut Socket, rules: &mut Rules, plan: &Plan, bridge: Option<u32>) -> Result<bool, Refused> {
+    let holds = hold(rules, plan)?;
     let Some(bridge) = bridge else { return Ok(holds) };
     for port in link::all(socket).map_err(refused("network links"))? {
         if port.master == Some(bridge) {
@@ -83,8 +90,9 @@ fn end(socket: &mut Socket, plan: &Plan, bridge: Option<u32>) -> Result<bool, Re
 
 /// Where the kernel has no rules, services that ask for none are on the bridge without: they reach each other, and the
 /// machine. What they publish a proxy leads to them ([`super::proxy`]).
-fn hold(plan: &Plan) -> Result<bool, Refused> {
-    match rules::replace(plan) {
+fn hold(rules: &mut Rules, plan: &Plan) -> Result<bool, Refused> {
+    let replaced = rules.as_mut().map_err(|refused| refused.clone());
+    match replaced.and_then(|socket| rules::replace(plan, socket)) {
         Ok(()) => Ok(true),
         Err(refused) => without_rules(plan, refused.what, refused.errno).map(|()| false),
     }

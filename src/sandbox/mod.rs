@@ -4,6 +4,7 @@
 //! one that failed. A service with namespaces has a *holder*: the reaper, which is PID 1 of its pid namespace and keeps
 //! the others; each command is cloned into those. Knows no unit states and no cgroups but descriptors to join.
 
+mod ahead;
 mod attached;
 mod beside;
 mod capabilities;
@@ -43,6 +44,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
+pub use ahead::NetworkMaker;
 pub use attached::Attached;
 pub use beside::{Beside, start_beside};
 pub use child::{Child, start};
@@ -76,6 +78,9 @@ pub struct Context<'a> {
     pub user_range: Option<u32>,
     /// What it shares with other units, for whoever makes its namespaces: see [`Sandbox::joins`].
     pub joined: Vec<Joined<'a>>,
+    /// A new network namespace for whoever makes its namespaces, where [`Sandbox::may_have_network_ahead`]; None: it makes
+    /// its own.
+    pub network: Option<BorrowedFd<'a>>,
     /// What makes its links, where it has some: see [`crate::unit::Network::has_links`].
     pub links: Option<&'a dyn Connector>,
     /// Files of svcd's that it sees in the place of others: names that it knows.

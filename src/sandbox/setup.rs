@@ -148,15 +148,15 @@ impl Sandbox {
     pub fn has_own_mounts(&self) -> bool {
         self.isolation.mount
     }
+}
 
-    /// Those that the clone makes, and those that are made in the user namespace.
-    fn made(&self) -> (u64, u64) {
-        let joined = self.joins().iter().map(|join| join.namespace).sum::<u64>();
-        let all = namespaces(self) & !LATER & !joined & !network::by_step(&self.network);
-        match self.isolation.user {
-            None => (all, 0),
-            Some(_) => (all & !OF_USERS, all & OF_USERS),
-        }
+/// Those that the clone makes, and those that are made in the user namespace.
+fn made(context: &Context<'_>) -> (u64, u64) {
+    let joined = context.sandbox.joins().iter().map(|join| join.namespace).sum::<u64>();
+    let all = namespaces(context.sandbox) & !LATER & !joined & !network::by_step(context);
+    match context.sandbox.isolation.user {
+        None => (all, 0),
+        Some(_) => (all & !OF_USERS, all & OF_USERS),
     }
 }
 
@@ -184,7 +184,7 @@ pub fn holder<'a>(context: &Context<'a>) -> Setup<'a> {
     user_steps(context, None, &mut steps);
     steps.push(Step::ExecReaper(context.reaper));
     Setup {
-        namespaces: context.sandbox.made().0,
+        namespaces: made(context).0,
         into: context.joined_pid(),
         steps,
     }
@@ -241,7 +241,7 @@ pub fn command<'a>(context: &Context<'a>, command: &Command, holder: Option<Borr
         ignore_sigpipe: service.ignore_sigpipe,
         filter: context.sandbox.filter.as_deref(),
     }));
-    let own = if holder.is_some() { 0 } else { context.sandbox.made().0 };
+    let own = if holder.is_some() { 0 } else { made(context).0 };
     Setup {
         namespaces: own,
         into,
@@ -356,7 +356,7 @@ fn user_steps<'a>(context: &Context<'a>, holder: Option<BorrowedFd<'a>>, steps: 
     let isolation = &context.sandbox.isolation;
     match (context.user_map(), holder) {
         (Some(map), Some(holder)) => steps.push(Step::Users(UserStep::EnterOf(holder, map))),
-        (Some(_), None) => steps.push(Step::Users(UserStep::Enter(context.sandbox.made().1))),
+        (Some(_), None) => steps.push(Step::Users(UserStep::Enter(made(context).1))),
         (None, _) => {}
     }
     if holder.is_some() {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -14,12 +14,14 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 mod addresses;
+mod ahead;
 pub mod machine;
 mod names;
 mod proxy;
 mod seen;
 mod settings;
 
+use ahead::Ahead;
 pub use names::Names;
 pub use proxy::{HeldPorts, Proxied, is_proxy};
 pub use settings::NetworkSettings;
@@ -47,6 +49,10 @@ pub struct Networks {
     members: BTreeMap<UnitId, Joined>,
     /// Counts changes of the members.
     changes: u64,
+    /// Where its rules are written, by the children. None: not yet, or the kernel has none.
+    netfilter: Option<net::Socket>,
+    /// Namespaces for the next services, on the bridge or not.
+    pub(super) ahead: Ahead,
     /// The child that carries a plan out, and the change that its plan was of.
     job: Option<(Child, Token, u64)>,
     /// The change that was last carried out, or tried.
@@ -96,6 +102,8 @@ impl Networks {
             numbers: UnitNumbers::open(state_dir.join("addresses"), |number| (2..=65_534).contains(&number)),
             members: BTreeMap::new(),
             changes: 0,
+            netfilter: None,
+            ahead: Ahead::default(),
             job: None,
             settled: 0,
             without_rules: false,
@@ -230,13 +238,23 @@ impl Supervisor {
         let plan = self
             .networks
             .plan(|unit| addresses.get(unit).cloned().unwrap_or_default());
-        let settle = move || match net::settle(&plan)? {
-            true => Ok(()),
-            false => Err(StepFailed::new(proxy::WITHOUT_RULES, 0)),
+        if self.networks.netfilter.is_none() {
+            self.networks.netfilter = net::Socket::netfilter().ok();
+        }
+        let changes = self.networks.changes;
+        let netfilter = self.networks.netfilter.as_ref();
+        let keep: Vec<BorrowedFd<'_>> = netfilter.iter().map(AsFd::as_fd).collect();
+        let settle = || {
+            // What is asked for one change has numbers of its own: nobody asks for as much.
+            let netfilter = netfilter.and_then(|socket| socket.share((changes as u32) << 20).ok());
+            match net::settle(&plan, netfilter)? {
+                true => Ok(()),
+                false => Err(StepFailed::new(proxy::WITHOUT_RULES, 0)),
+            }
         };
-        let started = sandbox::start_job(settle).and_then(|child| {
+        let started = sandbox::start_job_with(&keep, settle).and_then(|child| {
             let token = self.poll.add(&child.pidfd, Source::Network)?;
-            Ok((child, token, self.networks.changes))
+            Ok((child, token, changes))
         });
         match started {
             Ok(job) => self.networks.job = Some(job),

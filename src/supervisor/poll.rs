@@ -63,6 +63,8 @@ pub enum Source {
     Stored(UnitId, u64),
     /// A child has made the machine's side of the bridge, or could not.
     Network,
+    /// A network namespace is made that a service will need, or who makes them has ended.
+    NetworksAhead,
     /// A child has looked at the paths of a unit's conditions; by number.
     Looked(u64),
 }

@@ -188,6 +188,8 @@ impl Supervisor {
         let children = children.map(|place| self.signals.swap_remove(place));
         let groups: Vec<Group> = self.lives.take_all().filter_map(|life| life.group).collect();
         let step = shutdown.timeout / 12;
+        // Who makes namespaces for services to come has nothing to wait for any more.
+        self.networks.ahead = Default::default();
         turn::wait_for_end(&self.outputs.stop(), LOGGER_END_MAX.min(step));
         match role {
             Role::Machine | Role::Container => end_everyone(children.as_ref(), &shutdown),

@@ -226,8 +226,8 @@ impl Supervisor {
         command: Option<&Command>,
         instead: Option<&Service>,
     ) -> Result<(), SpawnFailure> {
-        let environment = self.environment_of(unit, who);
         let user_range = self.user_range_of(unit)?;
+        let network = self.network_ahead(unit, who);
         let life = self.lives.get(&unit).ok_or_else(|| step("unit", 0))?;
         let Kind::Service(own) = &life.unit.kind else {
             return Err(step("unit", 0));
@@ -255,6 +255,7 @@ impl Supervisor {
             links: links.as_ref().map(|links| links as &dyn sandbox::Connector),
             names: self.names_for(life),
             joined: self.joined_of(life)?,
+            network: network.as_ref().map(AsFd::as_fd),
             roots: &roots,
             unit: &life.unit,
             service,
@@ -271,7 +272,7 @@ impl Supervisor {
             descriptors: [self.descriptors_of(unit, who, life), self.stored_of(unit, who)].concat(),
             attached: attachment.map(|attachment| attachment.given(output)),
             reaper: self.reaper.as_fd(),
-            environment,
+            environment: self.environment_of(unit, who),
             nofile: self.nofile,
             inherited: &self.inherited,
         };

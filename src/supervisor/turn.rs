@@ -70,6 +70,7 @@ impl Supervisor {
             self.settle();
             self.history.write();
             self.collect();
+            self.order_networks();
             self.watch_console();
             self.reexec_if_asked();
         }
@@ -151,6 +152,7 @@ impl Supervisor {
             Source::WallClock => self.on_wall_clock(),
             Source::Stamp(number) => self.on_stamp(number),
             Source::Network => self.on_network(),
+            Source::NetworksAhead => self.on_networks_ahead(),
             Source::Paths => self.on_paths(),
             Source::PathsSeen(unit) => self.on_paths_seen(unit),
             Source::Socket(unit, number) => self.on_connection(unit, number),

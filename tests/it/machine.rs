@@ -189,9 +189,18 @@ pub fn resident_kib(pid: u32) -> u64 {
         .unwrap_or_default()
 }
 
-/// How many descriptors a process has open.
+/// How many descriptors a process has open, without the network namespaces that svcd has ready.
 pub fn open_descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+    open_files(pid).iter().filter(|file| !file.starts_with("net:[")).count()
+}
+
+/// What a process's descriptors are open on, as its /proc/PID/fd says.
+pub fn open_files(pid: u32) -> Vec<String> {
+    let all = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    // One that is closed meanwhile is not counted.
+    all.filter_map(|entry| fs::read_link(entry.path()).ok())
+        .map(|file| file.display().to_string())
+        .collect()
 }
 
 /// CPU time that a process has used, its own threads only.

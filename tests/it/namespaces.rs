@@ -1,7 +1,9 @@
 //! Namespaces of which a unit says more than that it has one: clocks, users, and those of another unit.
 
+use rustix::process::Signal;
+
 use super::harness::{Plan, SLEEPER, Svcd, shell};
-use super::machine::{is_root, namespace, skip};
+use super::machine::{eventually, is_root, namespace, open_files, processes, send, skip, state_and_parent};
 
 /// Tells the time since boot, as a service reads it.
 const UPTIME: &str = "read -r up rest </proc/uptime; echo up $up; exec sleep 1000000";
@@ -212,4 +214,52 @@ fn what_is_not_there_is_not_joined() {
         "{}",
         checked.out
     );
+}
+
+/// svcd has some ready. Each is one service's, and ends with it; who makes them may end.
+#[test]
+fn a_network_that_was_made_ahead_is_one_services_own() {
+    if !is_root() {
+        return skip("a_network_that_was_made_ahead_is_one_services_own", "not root");
+    }
+    let script = "cat /sys/class/net/lo/flags; exec sleep 1000000";
+    let unit = shell(script, "[network]\nmode = \"none\"\n");
+    let svcd = Svcd::with(&[("a", &unit), ("b", &unit)]);
+    let ready = || -> Vec<String> {
+        let files = open_files(svcd.pid()).into_iter();
+        files.filter(|file| file.starts_with("net:[")).collect()
+    };
+    let makers = || -> Vec<u32> {
+        let is_maker = |pid: &u32| {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            name == "svc-networks\n" && state_and_parent(*pid).is_some_and(|(_, parent)| parent == svcd.pid())
+        };
+        processes().into_iter().filter(is_maker).collect()
+    };
+    assert_eq!((ready().len(), makers().len()), (0, 0), "there is no use for one yet");
+    let mut had: Vec<String> = Vec::new();
+    for turn in 0..6 {
+        let name = ["a", "b"][turn % 2];
+        let made = ready();
+        svcd.ok(&["restart", name]);
+        let own = namespace(svcd.main_pid(name), "net");
+        assert!(made.is_empty() || made.contains(&own), "{own} was not among {made:?}");
+        assert!(
+            !had.contains(&own) && own != namespace(svcd.pid(), "net"),
+            "{own}, {had:?}"
+        );
+        had.push(own);
+        eventually("more are ready", || ready().len() == 2);
+        assert!(had.iter().all(|had| !ready().contains(had)));
+        if turn == 3 {
+            let maker = makers()[0];
+            assert_eq!(namespace(maker, "net"), namespace(svcd.pid(), "net"));
+            assert!(open_files(maker).iter().all(|file| !had.contains(file)));
+            send(maker, Signal::KILL);
+            eventually("it has ended", || makers().is_empty());
+        }
+    }
+    assert_eq!(makers().len(), 1);
+    let lines = || [svcd.lines("a"), svcd.lines("b")].concat();
+    eventually("loopback is up in each", || lines() == ["0x9"; 6]);
 }

@@ -14,12 +14,18 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::net::rules::replace;
+use crate::net::netlink::Socket;
 use crate::net::{Bridge, Member, Plan, Policy};
+use crate::net::{Refused, rules};
 use crate::unit::{Direction, PortRange, Protocol, Publish};
 
 /// What does not come at all is waited for so long before that is believed; what comes is never waited for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes the rules of the caller's network what the plan says.
+pub fn replace(plan: &Plan) -> Result<(), Refused> {
+    rules::replace(plan, &mut Socket::netfilter().unwrap())
+}
 
 /// A thread with a network of its own, which the programs that it starts have too.
 pub struct Host {

@@ -5,9 +5,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
-use super::harness::{Host, not_root, plan, ports, publish, run};
+use super::harness::{Host, not_root, plan, ports, publish, replace, run};
 use crate::net::Refused;
-use crate::net::rules::{example, probe, refused, replace};
+use crate::net::rules::{example, probe, refused};
 
 /// As it is meant, with the names of the example.
 const INET: &str = include_str!("inet.nft");
