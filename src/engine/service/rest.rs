@@ -102,7 +102,8 @@ impl Engine {
         slot.tries = slot.tries.saturating_add(1);
         slot.restarts = slot.restarts.saturating_add(1);
         slot.last = Some(ending.result.clone());
-        if ending.transient {
+        // Triggers that could not be set are no start.
+        if ending.transient && !matches!(slot.state, State::Arming { .. }) {
             slot.budget.give_back();
         }
         let mut delay = self.jitter.delay(&service.restart, nth);

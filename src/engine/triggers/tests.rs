@@ -14,7 +14,7 @@ use crate::engine::event::{
 };
 use crate::engine::{Armed, Engine, JobId, StateWord, UnitId};
 use crate::unit::{
-    Command, Kind, Link, LinkKind, Need, Place, RestartPolicy, Service, ServiceType, Timer, Unit, UnitName,
+    Command, GiveUp, Kind, Link, LinkKind, Need, Place, RestartPolicy, Service, ServiceType, Timer, Unit, UnitName,
 };
 
 /// `db`, which `backup` requires; `backup`, a oneshot with a timer; `web`, which requires `backup`.
@@ -342,4 +342,45 @@ fn a_trigger_that_never_goes_away_is_a_failure_in_the_end() {
     let by = Cause::Connection("listen-stream 80".into());
     play.tell(Event::Triggered { unit: BACKUP, by });
     assert_eq!(play.state(), (StateWord::Failed, Armed::No));
+}
+
+/// Found by the simulation: a start that counts was given back when triggers could not be set after it.
+#[test]
+fn triggers_that_cannot_be_set_give_no_start_back() {
+    let once = |timers| {
+        vec![
+            unit("db", None, |_| {}),
+            unit("backup", None, |service| {
+                service.r#type = ServiceType::Oneshot;
+                service.restart.give_up = Some(GiveUp {
+                    starts: 1,
+                    within: Duration::from_secs(3600),
+                });
+                service.timers = vec![hourly(); timers];
+            }),
+        ]
+    };
+    let mut play = Play::new();
+    play.files(once(1));
+    play.ask(BACKUP, Verb::Start, Cause::Boot);
+    play.armed();
+    assert_eq!(play.timer(), ["watch backup false", "spawn backup"]);
+    assert_eq!(play.ends(BACKUP, 0), ["watch backup true"]);
+    let said = play.files(once(2));
+    assert!(said.contains(&"arm backup".to_owned()), "{said:?}");
+    let failure = SpawnFailure {
+        step: "socket 80".into(),
+        errno: 12,
+        detail: "".into(),
+        kind: SpawnFailureKind::Transient,
+    };
+    play.tell(Event::Armed {
+        unit: BACKUP,
+        failure: Some(failure),
+    });
+    play.now += 60_000;
+    assert_eq!(play.tell(Event::Tick), ["arm backup"]);
+    assert_eq!(play.armed(), ["watch backup true"]);
+    let said = play.timer();
+    assert!(said.contains(&"backup gave up after 1".to_owned()), "{said:?}");
 }
