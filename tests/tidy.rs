@@ -75,9 +75,8 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("src/log/tests.rs", 745),
     ("src/supervisor/answers.rs", 413),
     ("src/supervisor/clients.rs", 394),
-    ("tests/sim/judge.rs", 449),
-    ("tests/sim/scenario.rs", 415),
-    ("tests/sim/world.rs", 498),
+    ("tests/sim/judge.rs", 426),
+    ("tests/sim/world.rs", 496),
     ("tests/it/files.rs", 417),
     ("tests/it/processes.rs", 469),
 ];

@@ -38,6 +38,7 @@ fn service(oneshot: bool) -> Form {
         give_up: None,
         timeouts: [Some(5_000_000), Some(5_000), None],
         log: 0,
+        activation: Box::default(),
     })
 }
 

@@ -10,7 +10,13 @@ use svc::engine::{Engine, Event, JobId, RunId, StateWord, UnitId};
 use svc::unit::{Kind, LinkKind, Need, Signal, Unit};
 
 use crate::scenario::{name, place_of};
-use crate::world::{Run, is_exec, service};
+use crate::world::{Run, keeps_running, service};
+
+mod activation;
+mod budget;
+mod rest;
+
+use activation::Active;
 
 /// A rule that was broken.
 #[derive(Clone, Debug)]
@@ -29,6 +35,7 @@ pub struct Judge {
     files: Vec<Option<Rc<Unit>>>,
     links: Vec<Vec<(usize, LinkKind)>>,
     units: Vec<Record>,
+    places: BTreeMap<UnitId, usize>,
     open_jobs: BTreeSet<JobId>,
     /// Lives that began, and those with a cgroup.
     begun: BTreeSet<RunId>,
@@ -64,6 +71,14 @@ struct Record {
     starts: Vec<(u64, Option<RunId>)>,
     all_starts: Vec<u64>,
     transient: BTreeSet<RunId>,
+    active: Active,
+}
+
+impl Record {
+    /// Its main process runs, and has said that it is ready where it says so.
+    fn is_up(&self) -> bool {
+        self.main_up && self.active.is_ready(self.definition.as_ref())
+    }
 }
 
 impl Judge {
@@ -72,6 +87,7 @@ impl Judge {
             files: Vec::new(),
             links: Vec::new(),
             units: vec![Record::default(); units],
+            places: BTreeMap::new(),
             open_jobs: BTreeSet::new(),
             begun: BTreeSet::new(),
             groups: BTreeSet::new(),
@@ -110,6 +126,7 @@ impl Judge {
 
     pub fn knows(&mut self, place: usize, id: UnitId) {
         self.units[place].id = Some(id);
+        self.places.insert(id, place);
     }
 
     pub fn on_job(&mut self, job: JobId) {
@@ -125,6 +142,7 @@ impl Judge {
     pub fn on_ask(&mut self, place: usize, verb: Verb) {
         if matches!(verb, Verb::Start | Verb::Restart | Verb::Reset) {
             self.units[place].starts.clear();
+            self.units[place].active.on_ask();
         }
     }
 
@@ -141,6 +159,7 @@ impl Judge {
         let place = place_of(&unit);
         self.touched.insert(place);
         let record = &mut self.units[place];
+        record.active.on_news(event, record.life);
         match event {
             // What a kill mode spared may tell its end in a later life, and means nothing there.
             Event::Spawned { run, .. } | Event::Exited { run, .. } if Some(*run) != record.life => {}
@@ -158,7 +177,7 @@ impl Judge {
                 let Some(service) = service(&unit) else { return };
                 let clean = match status.end {
                     End::Code(code) => code == 0,
-                    End::Signal(signal) => is_exec(service) && [Signal::TERM, Signal::HUP].contains(&signal),
+                    End::Signal(signal) => keeps_running(service) && [Signal::TERM, Signal::HUP].contains(&signal),
                 };
                 let ignored = service.exec_start.iter().any(|command| command.ignore_failure);
                 let last = usize::from(*nth) + 1 == service.exec_start.len();
@@ -191,8 +210,10 @@ impl Judge {
     /// One main process, at most.
     pub fn on_spawn(&mut self, run: RunId, role: Role, runs: &BTreeMap<RunId, Run>) -> Verdict {
         self.groups.insert(run.unit);
-        if !matches!(role, Role::Main(_)) {
-            return Ok(());
+        match role {
+            Role::Main(_) => {}
+            Role::Probe => return self.on_probe(run, runs),
+            _ => return Ok(()),
         }
         let lives = RunId { unit: run.unit, nth: 0 }..=RunId {
             unit: run.unit,
@@ -241,12 +262,22 @@ impl Judge {
                     record.all_starts.push(now);
                 }
                 self.unless(!self.shutdown, "start after shutdown", || format!("u{place}"))?;
+                self.on_active_start(place)?;
                 self.on_start(place, now, runs, engine)
             }
             Change::Ready | Change::Stopping { .. } => {
                 record.ready = *what == Change::Ready;
-                Ok(())
+                // As a target it has done all that there is to it, whatever it becomes.
+                if record.ready && self.files[place].as_deref().is_some_and(|unit| service(unit).is_none()) {
+                    record.ended = Some(true);
+                }
+                if record.ready {
+                    self.on_good_news(place, false)
+                } else {
+                    Ok(())
+                }
             }
+            Change::Healthy => self.on_good_news(place, true),
             Change::Ended { failed, .. } => {
                 record.ready = false;
                 record.ended = Some(!failed);
@@ -257,10 +288,16 @@ impl Judge {
                 let gave_up = matches!(what, Change::GaveUp { .. });
                 if gave_up { self.on_gave_up(place, now) } else { Ok(()) }
             }
-            Change::Healthy
-            | Change::Unhealthy { .. }
-            | Change::Backoff { .. }
-            | Change::Blocked { .. }
+            // From here on nobody need wait for it, even if it goes on in the same breath.
+            Change::Blocked { .. } => {
+                record.word = None;
+                Ok(())
+            }
+            Change::Backoff { .. } => {
+                record.active.on_backoff();
+                Ok(())
+            }
+            Change::Unhealthy { .. }
             | Change::Skipped { .. }
             | Change::Reloaded
             | Change::Signalled { .. }
@@ -297,12 +334,15 @@ impl Judge {
             return false;
         };
         let stays =
-            |unit: &Rc<Unit>| service(unit).is_some_and(|service| !is_exec(service) || service.remain_after_exit);
+            |unit: &Rc<Unit>| service(unit).is_some_and(|service| !keeps_running(service) || service.remain_after_exit);
         let done = record.done && (stays(unit) || record.definition.as_ref().is_some_and(stays));
         match (&unit.kind, need) {
             (Kind::Masked, _) => false,
-            (Kind::Service(_), Need::Started | Need::Ready | Need::Healthy) => record.main_up || done,
-            (Kind::Service(_), Need::Exited) => record.ended.is_some() || done,
+            (Kind::Service(_), Need::Started | Need::Ready | Need::Healthy) if record.active.armed => true,
+            (Kind::Service(_), Need::Started) => record.main_up || done,
+            (Kind::Service(_), Need::Ready) => record.is_up() || done,
+            (Kind::Service(_), Need::Healthy) => record.is_up() && record.active.is_well(unit) || done,
+            (Kind::Service(_), Need::Exited) => record.ended.is_some() || record.active.asked || done,
             (Kind::Service(_), Need::Succeeded) => record.ended == Some(true) || done,
             (_, Need::Exited | Need::Succeeded) => true,
             (_, Need::Started | Need::Ready | Need::Healthy) => record.ready,
@@ -314,37 +354,11 @@ impl Judge {
         let moves = |word| matches!(word, StateWord::Starting | StateWord::Stopping | StateWord::Waiting);
         let record = &self.units[place];
         let view = record.id.and_then(|id| engine.view(id));
-        self.files.len() <= SMALL_MAX && record.word.is_some_and(moves) && view.is_some_and(|view| moves(view.state))
-    }
-
-    /// No more starts within the window than the budget has; those that the machine was short for do not count.
-    fn within_budget(&self, place: usize, unit: &Unit, now: u64) -> Verdict {
-        let Some(limit) = service(unit).and_then(|service| service.restart.give_up.as_ref()) else {
-            return Ok(());
-        };
-        let record = &self.units[place];
-        let within = limit.within.as_micros() as u64;
-        let counts = |(at, run): &&(u64, Option<RunId>)| {
-            at + within > now && run.is_none_or(|run| !record.transient.contains(&run))
-        };
-        let count = record.starts.iter().filter(counts).count();
-        self.unless(count <= limit.starts as usize, "budget", || {
-            format!("u{place}: {count} starts, {} are allowed", limit.starts)
-        })
-    }
-
-    /// Nothing gives up that has a start left.
-    fn on_gave_up(&self, place: usize, now: u64) -> Verdict {
-        let unit = self.units[place].id.and(self.files[place].as_ref());
-        let Some(limit) = unit.and_then(|unit| service(unit)?.restart.give_up.as_ref()) else {
-            return self.violated("budget", format!("u{place} gave up without a budget"));
-        };
-        let within = limit.within.as_micros() as u64;
-        let starts = self.units[place].all_starts.iter().filter(|at| **at + within > now);
-        let count = starts.count();
-        self.unless(count >= limit.starts as usize, "budget", || {
-            format!("u{place} gave up after {count} starts of {}", limit.starts)
-        })
+        let armed = record.active.armed;
+        self.files.len() <= SMALL_MAX
+            && !armed
+            && record.word.is_some_and(moves)
+            && view.is_some_and(|view| moves(view.state))
     }
 
     /// All is down, and it is said once.
@@ -383,8 +397,10 @@ impl Judge {
     fn look_at(&mut self, place: usize, engine: &Engine, runs: &BTreeMap<RunId, Run>) -> Verdict {
         let Some(id) = self.units[place].id else { return Ok(()) };
         let Some(view) = engine.view(id) else { return Ok(()) };
-        self.units[place].word = Some(view.state);
+        // Who waits for a trigger is not on its way.
+        self.units[place].word = Some(view.state).filter(|_| !self.units[place].active.armed);
         match view.state {
+            StateWord::Waiting if self.units[place].active.armed => Ok(()),
             StateWord::Waiting => self.unless(!view.waiting_for.is_empty(), "lost wake-up", || {
                 format!("u{place} waits for nobody (blocked by {:?})", view.blocked_by)
             }),
@@ -400,45 +416,6 @@ impl Judge {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Everybody was asked to stop, and nothing is due any more: all are down, or behind one that may take for ever.
-    pub fn at_rest(&self, engine: &Engine, runs: &BTreeMap<RunId, Run>) -> Verdict {
-        if runs.values().any(Run::holds_a_stop_up) {
-            return Ok(());
-        }
-        for place in 0..self.units.len() {
-            let view = self.units[place].id.and_then(|id| engine.view(id));
-            let rests = view.as_ref().is_none_or(|view| {
-                use StateWord as W;
-                matches!(view.state, W::Inactive | W::Failed | W::Skipped | W::Masked)
-            });
-            self.unless(rests, "at rest", || {
-                format!("u{place} is {:?}", view.map(|view| view.state))
-            })?;
-        }
-        self.all_answered()
-    }
-
-    fn all_answered(&self) -> Verdict {
-        self.unless(self.open_jobs.is_empty(), "answered once", || {
-            format!("never answered: {:?}", self.open_jobs)
-        })
-    }
-
-    /// After the end of svcd: all was told, all is gone.
-    pub fn at_end(&self, runs: &BTreeMap<RunId, Run>) -> Verdict {
-        self.unless(self.stopped == 1, "all stopped", || "it is never said".into())?;
-        self.all_answered()?;
-        let alive = runs
-            .iter()
-            .find(|(_, run)| run.is_anyone_alive() && !run.spares_leftovers());
-        self.unless(alive.is_none(), "all stopped", || {
-            format!("{:?} lives", alive.map(|(run, _)| run))
-        })?;
-        self.unless(self.groups.is_empty(), "released", || {
-            format!("never released: {:?}", self.groups)
-        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A failing scenario, made smaller as long as it breaks the same rule: steps go, units go, then what is left of them.
 
+use crate::activation::Activation;
 use crate::scenario::{Form, Scenario};
 use crate::world::{Fault, Look, World};
 
@@ -78,6 +79,13 @@ fn simplify(best: &mut Scenario, fails: &mut impl FnMut(&Scenario) -> bool) {
             if let Some(spec) = &mut less.units[place] {
                 spec.links.remove(nth);
             }
+            if fails(&less) {
+                *best = less;
+            }
+        }
+        let mut less = best.clone();
+        if let Some(Form::Service(service)) = less.units[place].as_mut().map(|spec| &mut spec.form) {
+            *service.activation = Activation::default();
             if fails(&less) {
                 *best = less;
             }

@@ -6,13 +6,19 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
-use svc::engine::event::{Cause, End, Mono, Now, Role, Unmet, Verb, Wall};
+use svc::engine::event::{Cause, End, Mono, Now, Role, SpawnFailure, Unmet, Verb, Wall};
 use svc::engine::{Action, Engine, Event, JobId, RunId, UnitId};
-use svc::unit::{KillMode, Kind, Service, Signal, Unit};
+use svc::unit::{KillMode, Kind, Signal, Unit};
 
 use crate::judge::{Judge, Verdict, Violation};
 use crate::scenario::{Random, Scenario, Step, place_of};
+
+mod activation;
 mod processes;
+
+use activation::Arms;
+use processes::short;
+pub use processes::{keeps_running, service};
 
 /// A fault put between the engine and the world, to see that the judge sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,12 @@ pub enum Fault {
     NoConflicts,
     /// The end is told twice.
     StoppedTwice,
+    /// The judge does not hear that a service is ready, or that a trigger came, or that there are none any more.
+    ReadyHidden,
+    TriggerHidden,
+    DisarmLost,
+    /// A probe is cloned twice.
+    ProbeTwice,
 }
 
 /// Whether what happens is written down.
@@ -54,6 +66,9 @@ pub struct Played {
     /// The last lines of what happened, where they were asked for.
     pub trace: VecDeque<String>,
 }
+
+/// In microseconds.
+const HOURS_12: u64 = 12 * 3_600 * 1_000_000;
 
 /// Lines of a trace that are kept.
 const TRACE_MAX: usize = 400;
@@ -114,6 +129,8 @@ enum Item {
     StopAll,
     Shutdown,
     Death(RunId, usize, End),
+    Armed(UnitId, u64, Option<SpawnFailure>),
+    Trigger(UnitId, u64),
     Tell(RunId, Event),
 }
 
@@ -127,6 +144,7 @@ pub struct World<'a> {
     queue: BTreeMap<(u64, u64), Item>,
     queued: u64,
     runs: BTreeMap<RunId, Run>,
+    arms: BTreeMap<UnitId, Arms>,
     files: Vec<Option<Rc<Unit>>>,
     jobs: u64,
     faults: u64,
@@ -152,6 +170,7 @@ impl<'a> World<'a> {
             queue: BTreeMap::new(),
             queued: 0,
             runs: BTreeMap::new(),
+            arms: BTreeMap::new(),
             files: Vec::new(),
             jobs: 0,
             faults: 0,
@@ -204,12 +223,17 @@ impl<'a> World<'a> {
     fn drain(&mut self) -> Verdict {
         // A unit that always comes back is stopped at the end, so every scenario ends; this is far above what any needs.
         let most = self.events + 20_000 + 3_000 * (self.scenario.units.len() + self.scenario.steps.len()) as u64;
+        // Behind a stop that hangs for good, others go on, and are probed.
+        let last = self.queue.last_key_value().map_or(self.now, |((at, _), _)| *at) + HOURS_12;
         loop {
             let next = self.queue.first_key_value().map(|((at, _), _)| *at);
             let due = self.engine.next_deadline().map(|at| at.0.as_micros() as u64 + 1);
             let Some(at) = next.into_iter().chain(due).min() else {
                 return Ok(());
             };
+            if next.is_none() && at > last {
+                return Ok(());
+            }
             self.now = self.now.max(at);
             if self.events > most {
                 return self.judge.violated("ends", "it goes on and on".into());
@@ -259,6 +283,8 @@ impl<'a> World<'a> {
             Item::Shutdown => self.handle(Event::Shutdown {
                 by: Cause::Signal("SIGTERM".into()),
             }),
+            Item::Armed(unit, nth, failure) => self.armed(unit, nth, failure),
+            Item::Trigger(unit, nth) => self.trigger(unit, nth),
             Item::Death(run, nth, end) => {
                 self.die(run, nth, end);
                 Ok(())
@@ -273,7 +299,9 @@ impl<'a> World<'a> {
                         return Ok(());
                     }
                 }
-                self.judge.on_news(&event, self.runs.get(&run));
+                if !(matches!(event, Event::Told { .. }) && self.strikes(Fault::ReadyHidden)) {
+                    self.judge.on_news(&event, self.runs.get(&run));
+                }
                 self.handle(event)?;
                 self.look_again(run);
                 if released
@@ -411,7 +439,9 @@ impl<'a> World<'a> {
                 self.judge.begins(run, place(run.unit))?;
                 self.judge.on_spawn(run, role, &self.runs)?;
                 self.spawn(run, role);
-                if matches!(role, Role::Main(_)) && self.strikes(Fault::SpawnTwice) {
+                if matches!(role, Role::Main(_)) && self.strikes(Fault::SpawnTwice)
+                    || role == Role::Probe && self.strikes(Fault::ProbeTwice)
+                {
                     self.judge.on_spawn(run, role, &self.runs)?;
                 }
             }
@@ -437,7 +467,9 @@ impl<'a> World<'a> {
             }
             Action::Update { unit } => self.take_over(unit),
             Action::FindMain { .. } | Action::Reboot { .. } => {}
-            Action::Arm { .. } | Action::Disarm { .. } | Action::Watch { .. } => {}
+            Action::Arm { unit } => self.arm(unit),
+            Action::Disarm { unit } => self.disarm(unit),
+            Action::Watch { unit, on } => self.watch(unit, on)?,
             Action::Answer { job, .. } => {
                 let (lost, twice) = (self.strikes(Fault::AnswerLost), self.strikes(Fault::AnswerTwice));
                 for _ in 0..1 - u8::from(lost) + u8::from(twice) {
@@ -461,38 +493,4 @@ impl<'a> World<'a> {
 
 fn is_end(event: &Event) -> bool {
     matches!(event, Event::Exited { .. } | Event::SpawnFailed { .. })
-}
-
-pub fn service(unit: &Unit) -> Option<&Service> {
-    match &unit.kind {
-        Kind::Service(service) => Some(service),
-        _ => None,
-    }
-}
-
-pub fn is_exec(service: &Service) -> bool {
-    service.r#type == svc::unit::ServiceType::Exec
-}
-
-fn role_number(role: Role) -> u64 {
-    match role {
-        Role::Condition(nth) | Role::Pre(nth) => 1000 + u64::from(nth),
-        Role::Main(nth) => 2000 + u64::from(nth),
-        Role::Post(nth) => 3000 + u64::from(nth),
-        Role::Reload(nth) => 4000 + u64::from(nth),
-        Role::Stop(nth) => 5000 + u64::from(nth),
-        Role::StopPost(nth) => 6000 + u64::from(nth),
-        Role::Probe => 7000,
-    }
-}
-
-/// An event in one line: of new files only who they are.
-fn short(event: &Event) -> String {
-    match event {
-        Event::Units { units, .. } => {
-            let names: Vec<String> = units.iter().map(|unit| place_of(unit).to_string()).collect();
-            format!("units {}", names.join(" "))
-        }
-        _ => format!("{event:?}"),
-    }
 }

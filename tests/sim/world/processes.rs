@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use svc::engine::action::Scope;
 use svc::engine::event::{End, Event, ExitStatus, Role, SpawnFailure, SpawnFailureKind};
 use svc::engine::{RunId, UnitId};
-use svc::unit::Signal;
+use svc::unit::{Kind, Service, Signal, Unit};
 
-use super::{Item, Process, Run, World, is_exec, role_number, service};
+use super::{Item, Process, Run, World};
 use crate::scenario::{RELOAD_SIGNAL, Random, place_of};
 
 impl World<'_> {
@@ -37,7 +37,9 @@ impl World<'_> {
         let Some(unit) = self.engine.run_unit(run).cloned() else {
             return;
         };
-        let mut random = self.fate(run, role_number(role));
+        // Each probe of a life has a fate of its own.
+        let which = if role == Role::Probe { self.queued } else { 0 };
+        let mut random = self.fate(run, role_number(role) + which);
         let chaos = self.scenario.chaos;
         self.runs.entry(run).or_insert_with(|| Run {
             unit: unit.clone(),
@@ -63,7 +65,7 @@ impl World<'_> {
             return self.tell(run, &mut random, Event::SpawnFailed { run, role, failure });
         }
         let executes_at = self.now + random.time(20_000);
-        let stays = matches!(role, Role::Main(_)) && service(&unit).is_some_and(is_exec);
+        let stays = matches!(role, Role::Main(_)) && service(&unit).is_some_and(keeps_running);
         let nth = self.add_process(run, Some(role), executes_at, &mut random);
         self.put(executes_at, Item::Tell(run, Event::Spawned { run, role }));
         let crashes = random.percent(chaos.crashes);
@@ -77,6 +79,9 @@ impl World<'_> {
         if ends {
             let life = random.time(if stays { 30_000_000 } else { 300_000 });
             self.put(executes_at + life, Item::Death(run, nth, end));
+        }
+        if let Some(service) = service(&unit).filter(|_| matches!(role, Role::Main(_))) {
+            self.says_ready(run, service, executes_at, &mut random);
         }
         if stays && random.percent(20) {
             self.add_process(run, None, executes_at, &mut random);
@@ -120,6 +125,9 @@ impl World<'_> {
         for (at, nth) in deaths {
             self.put(at, Item::Death(run, nth, End::Signal(signal)));
         }
+        if signal == RELOAD_SIGNAL {
+            self.says_reloading(run);
+        }
     }
 
     pub(super) fn die(&mut self, run: RunId, nth: usize, end: End) {
@@ -158,4 +166,38 @@ impl World<'_> {
             self.tell(run, &mut random, Event::Released { run });
         }
     }
+}
+
+pub(super) fn role_number(role: Role) -> u64 {
+    match role {
+        Role::Condition(nth) | Role::Pre(nth) => 1000 + u64::from(nth),
+        Role::Main(nth) => 2000 + u64::from(nth),
+        Role::Post(nth) => 3000 + u64::from(nth),
+        Role::Reload(nth) => 4000 + u64::from(nth),
+        Role::Stop(nth) => 5000 + u64::from(nth),
+        Role::StopPost(nth) => 6000 + u64::from(nth),
+        Role::Probe => 7000,
+    }
+}
+
+/// An event in one line: of new files only who they are.
+pub(super) fn short(event: &Event) -> String {
+    match event {
+        Event::Units { units, .. } => {
+            let names: Vec<String> = units.iter().map(|unit| place_of(unit).to_string()).collect();
+            format!("units {}", names.join(" "))
+        }
+        _ => format!("{event:?}"),
+    }
+}
+
+pub fn service(unit: &Unit) -> Option<&Service> {
+    match &unit.kind {
+        Kind::Service(service) => Some(service),
+        _ => None,
+    }
+}
+
+pub fn keeps_running(service: &Service) -> bool {
+    service.r#type != svc::unit::ServiceType::Oneshot
 }
