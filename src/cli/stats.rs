@@ -51,16 +51,24 @@ fn block(unit: &UnitStats) -> String {
             &[format!("{name}: read {read} in {reads}, written {written} in {writes}")],
         );
     }
-    if let Some(network) = &unit.network {
-        let of = |word: &str, count: u64, packets: u64| format!("{word} {} in {packets}", bytes(count));
-        let received = of("received", network.received_bytes, network.received_packets);
-        let sent = of("sent", network.sent_bytes, network.sent_packets);
-        say(&mut text, "network", &[received, sent]);
-    }
+    say(&mut text, "network", &network(unit));
     for (name, pressure) in &unit.pressure {
         say(&mut text, &format!("{name} stalls"), &[stalls(pressure)]);
     }
     text
+}
+
+/// What was counted, and what the kernel notes on what is sent.
+fn network(unit: &UnitStats) -> Vec<String> {
+    let of = |word: &str, count: u64, packets: u64| format!("{word} {} in {packets}", bytes(count));
+    let counted = unit.network.iter().flat_map(|network| {
+        let received = of("received", network.received_bytes, network.received_packets);
+        [received, of("sent", network.sent_bytes, network.sent_packets)]
+    });
+    let class = unit.net_class.iter().map(|class| format!("class {class}"));
+    let priorities = unit.net_priority.iter();
+    let priorities = priorities.map(|(interface, priority)| format!("priority {priority} on {interface}"));
+    counted.chain(class).chain(priorities).collect()
 }
 
 fn say(text: &mut String, word: &str, parts: &[String]) {

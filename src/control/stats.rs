@@ -29,6 +29,12 @@ pub struct UnitStats {
     /// What went over its port of the bridge; none where it has none.
     #[serde(default)]
     pub network: Option<super::network::NetworkStats>,
+    /// The class that what it sends has, `10:1`; none where none is in force.
+    #[serde(default)]
+    pub net_class: Option<String>,
+    /// Likewise its priority, by interface.
+    #[serde(default)]
+    pub net_priority: BTreeMap<String, u32>,
     /// How long its tasks waited for `cpu`, `memory` and `io`; without those that the kernel does not keep.
     pub pressure: BTreeMap<String, Pressure>,
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::Supervisor;
 use super::lives::Life;
 use super::processes;
-use crate::cgroup::Usage;
 use crate::cgroup::stats as counted;
+use crate::cgroup::{Group, Usage};
 use crate::control::network::NetworkStats;
 use crate::control::reply::Failure;
 use crate::control::returns;
 use crate::control::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Pressure, Stall, UnitStats};
 use crate::engine::UnitId;
+use crate::unit::{Enforcement, Kind};
 
 impl Supervisor {
     /// One reading of these units; of all that run where none is named.
@@ -53,10 +54,34 @@ pub fn usage(life: &Life) -> crate::control::stats::Usage {
     }
 }
 
+/// What the kernel notes on what it sends, where it does.
+fn add_class(stats: &mut UnitStats, life: &Life, group: &Group) {
+    let Kind::Service(service) = &life.unit.kind else {
+        return;
+    };
+    let held = |wanted: &str| {
+        let all = group.enforcement().iter();
+        all.into_iter()
+            .any(|(key, what)| **key == *wanted && *what == Enforcement::Enforced)
+    };
+    let resources = &service.resources;
+    stats.net_class = resources
+        .net_classid
+        .filter(|_| held("net-classid"))
+        .map(|class| class.to_string());
+    if held("net-priority") {
+        let all = resources.net_priority.iter();
+        stats.net_priority = all
+            .map(|(interface, priority)| (interface.to_string(), *priority))
+            .collect();
+    }
+}
+
 fn add_life(stats: &mut UnitStats, life: &Life) {
     stats.frozen = life.frozen;
     if let Some(group) = &life.group {
         stats.cgroup = Some(group.path().to_owned());
+        add_class(stats, life, group);
         let (read, usage) = (group.stats(), group.usage());
         let limit = |key: &str| {
             usage

@@ -60,11 +60,16 @@ impl Lan {
 
     /// A command of ip(8), and what it says.
     pub fn ip(&self, line: &str) -> String {
+        self.run(&[&["ip"], &*line.split(' ').collect::<Vec<_>>()].concat())
+    }
+
+    /// A command in it, and what it says.
+    pub fn run(&self, command: &[&str]) -> String {
         self.inside(|| {
-            let done = Command::new("ip").args(line.split(' ')).output().unwrap();
+            let done = Command::new(command[0]).args(&command[1..]).output().unwrap();
             assert!(
                 done.status.success(),
-                "ip {line}: {}",
+                "{command:?}: {}",
                 String::from_utf8_lossy(&done.stderr)
             );
             String::from_utf8(done.stdout).unwrap()

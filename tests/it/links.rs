@@ -10,7 +10,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 
 use super::lan::{Lan, address, can_have_links, server, until_all_served, until_served, who, who_from};
-use super::machine::{eventually, often, processes, program, skip, stays};
+use super::machine::{eventually, often, processes, program, skip, stays, v1};
 
 #[test]
 fn a_service_with_users_of_its_own_is_on_the_bridge_too() {
@@ -260,4 +260,64 @@ fn a_namespace_that_is_there_is_entered_by_its_path() {
     assert!(lan.inside(|| who("127.0.0.1:80")).is_err());
     let done = svcd.svc(&["start", "wrong"]);
     assert!(done.err.contains("network /etc/passwd: EINVAL"), "{}", done.err);
+}
+
+/// As net_cls and net_prio, or what stands in for them on v2, do it; `svc stats` says what.
+#[test]
+fn what_a_service_sends_has_its_class_or_its_priority() {
+    let name = "what_a_service_sends_has_its_class_or_its_priority";
+    if !can_have_links(name) {
+        return;
+    }
+    let has_v2 = fs::read_to_string("/proc/self/mounts").is_ok_and(|mounts| mounts.contains(" cgroup2 "));
+    if program("nft").is_none() || v1("net_cls").is_none() && !has_v2 {
+        return skip(name, "no nft(8), or neither net_cls nor cgroup v2");
+    }
+    let lan = Lan::new();
+    let plan = lan.plan();
+    let unit = |web: &str, port: u16, resources: &str| {
+        let page = server(plan.dir(), web, port, "").replace("mode = \"bridge\"", "mode = \"host\"");
+        format!("{page}[resources]\n{resources}\n")
+    };
+    let units = [
+        ("classed", unit("classed", 8081, "net-classid = \"10:1\"")),
+        ("urgent", unit("urgent", 8082, "net-priority = { lo = 5 }")),
+    ];
+    let svcd = units
+        .iter()
+        .fold(plan, |plan, (name, text)| plan.unit(name, text))
+        .start();
+    // A class of v1 is the socket's, of v2 the packet's once it is about to leave.
+    let (hook, class) = match v1("net_cls") {
+        Some(_) => ("inet", "meta cgroup 0x100001"),
+        None => ("netdev", "meta priority 10:1"),
+    };
+    let egress = "type filter hook egress device lo priority 0";
+    let output = "type filter hook output priority 0";
+    let of_class = if hook == "inet" { output } else { egress };
+    let rules = format!(
+        "table {hook} classed {{ chain seen {{ {of_class}; {class} counter; }}; }}\n\
+         table netdev urgent {{ chain seen {{ {egress}; meta priority 0:5 counter; }}; }}\n"
+    );
+    let file = svcd.dir().join("rules.nft");
+    std::fs::write(&file, rules).unwrap();
+    lan.run(&["nft", "-f", &file.display().to_string()]);
+    let seen = |family: &str, unit: &str| -> u64 {
+        let listed = lan.run(&["nft", "list", "table", family, unit]);
+        let count = listed.split("packets ").nth(1).and_then(|rest| rest.split(' ').next());
+        count.expect("a counter").parse().unwrap()
+    };
+    svcd.ok(&["start", "classed", "urgent"]);
+    assert_eq!((seen(hook, "classed"), seen("netdev", "urgent")), (0, 0));
+    for (family, name, port) in [(hook, "classed", 8081), ("netdev", "urgent", 8082)] {
+        until_served(&lan, &format!("127.0.0.1:{port}"), name);
+        assert!(seen(family, name) > 2, "{name}");
+    }
+    assert_eq!(svcd.json(&["stats", "classed"])["net-class"], "10:1");
+    assert_eq!(svcd.json(&["stats", "urgent"])["net-priority"]["lo"], 5);
+    let told = svcd.ok(&["stats", "classed", "urgent"]);
+    assert!(
+        told.contains("class 10:1") && told.contains("priority 5 on lo"),
+        "{told}"
+    );
 }
