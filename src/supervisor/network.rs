@@ -245,6 +245,8 @@ impl Supervisor {
         let netfilter = self.networks.netfilter.as_ref();
         let keep: Vec<BorrowedFd<'_>> = netfilter.iter().map(AsFd::as_fd).collect();
         let settle = || {
+            // A plan of a svcd that was killed is not carried out beside its successor's.
+            let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
             // What is asked for one change has numbers of its own: nobody asks for as much.
             let netfilter = netfilter.and_then(|socket| socket.share((changes as u32) << 20).ok());
             match net::settle(&plan, netfilter)? {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::harness::{Plan, SLEEPER, Svcd, shell};
-use super::machine::{self, alive, eventually, send, skip};
+use super::lan::{Lan, can_have_links};
+use super::machine::{self, alive, eventually, program, send, skip};
 use super::never_dies::{UNITS, no_line_is_lost, plan, started, still_supervised, untouched};
 use super::strace::Trace;
 
@@ -255,6 +256,44 @@ fn row_39_kill_at_any_call() {
         }
         svcd.ok(&["stop", deed.unit]);
         assert_eq!(processes_with(&number), [0; 0]);
+    }
+}
+
+/// At whatever call of a start or a stop it is killed: with the next one the unit is on the bridge, or nothing of it is left.
+#[test]
+fn a_network_is_left_clean_at_whatever_call_svcd_is_killed() {
+    let name = "a_network_is_left_clean_at_whatever_call_svcd_is_killed";
+    if !can_have_links(name) {
+        return;
+    }
+    if let Some(why) = Trace::missing() {
+        return skip(name, why);
+    }
+    let number = format!("{}.5", 8_000_000 + std::process::id());
+    let network = "[network]\nmode = \"bridge\"\npublish = [\"127.0.0.1:8080:80\"]\n";
+    let unit = format!("{network}[isolation]\nprofile = \"none\"\ninit = false\n");
+    let lan = Lan::new();
+    let before = lan.links();
+    let mut svcd = lan
+        .plan()
+        .unit("web", &shell(&format!("exec sleep {number}"), &unit))
+        .start();
+    for deed in DEEDS.iter().filter(|deed| ["start", "stop"].contains(&deed.name)) {
+        let deed = Deed { unit: "web", ..*deed };
+        let calls = calls_of(&svcd, &deed, &number);
+        for (nth, (call, of_its_kind)) in calls.iter().enumerate().step_by(step(calls.len())) {
+            let what = format!("{} killed at call {nth}, {call} {of_its_kind}", deed.name);
+            eprintln!("{what}");
+            let inject = format!("inject={call}:signal=SIGKILL:when={of_its_kind}");
+            kill_at(&mut svcd, &deed, &inject, &number);
+            svcd.ok(&["start", "web"]);
+            assert_eq!(lan.links().len(), before.len() + 2, "{what}: {:?}", lan.links());
+            svcd.ok(&["stop", "web"]);
+            assert_eq!(lan.links(), before, "{what}");
+            if program("nft").is_some() {
+                assert_eq!(lan.run(&["nft", "list", "ruleset"]), "", "{what}");
+            }
+        }
     }
 }
 
