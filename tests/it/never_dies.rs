@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::harness::{Plan, SLEEPER, Svcd, shell};
-use super::machine::{self, alive, eventually, send, skip, zombies_of};
+use super::machine::{self, alive, eventually, send, skip, stretch, zombies_of};
 use super::strace::Trace;
 
 /// Writes a numbered line every few milliseconds, so that a gap or a repetition shows.
@@ -161,8 +161,10 @@ fn row_03_a_failed_allocation_is_no_end() {
 
 #[test]
 fn row_43_backoff_survives_reexec_and_crash() {
-    let growing = "[restart]\ndelay = \"200ms\"\nmax-delay = \"1h\"\n";
-    let svcd = Svcd::with(&[("flaky", &shell("exit 3", growing))]);
+    // Long enough for an exec of svcd in between.
+    let first = stretch(200).as_millis();
+    let growing = format!("[restart]\ndelay = \"{first}ms\"\nmax-delay = \"1h\"\n");
+    let svcd = Svcd::with(&[("flaky", &shell("exit 3", &growing))]);
     svcd.svc(&["start", "flaky"]);
     let mut delays = Vec::new();
     for nth in 1..=3 {
