@@ -44,16 +44,14 @@ impl NetworkMaker {
         descriptors::send(&self.socket, &[1], &[]).map(|_| ())
     }
 
-    /// One that was asked for, with its loopback up. None: it is not there yet.
+    /// One that was asked for, with its loopback up. None: there was no room for it among the descriptors.
     ///
     /// # Errors
-    /// As recvmsg(2); `UnexpectedEof`: the child has ended.
+    /// As recvmsg(2); `WouldBlock`: it is not there yet; `UnexpectedEof`: the child has ended.
     pub fn take(&self) -> io::Result<Option<OwnedFd>> {
-        match descriptors::receive(&self.socket, &mut [0]) {
-            Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok((_, network)) => Ok(network.into_iter().next()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
+        match descriptors::receive(&self.socket, &mut [0])? {
+            (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
+            (_, network) => Ok(network.into_iter().next()),
         }
     }
 }

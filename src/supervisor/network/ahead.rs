@@ -1,5 +1,6 @@
 //! Network namespaces that are ready before a service needs them. A start that finds none makes its own.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 use crate::engine::UnitId;
@@ -67,10 +68,11 @@ impl Supervisor {
         };
         match maker.take() {
             Ok(made) => {
-                ahead.asked = ahead.asked.saturating_sub(made.iter().count());
+                ahead.asked = ahead.asked.saturating_sub(1);
                 ahead.ready.extend(made);
                 ahead.maker = Some((maker, token));
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ahead.maker = Some((maker, token)),
             Err(error) => {
                 tracing::debug!("network namespaces ahead: {error}");
                 self.poll.remove(&maker, token);
