@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-pub use way::{Inlet, Reach, Way, ways};
+pub use way::{Inlet, Reach, Way, new_socket, ways};
 
 use crate::unit::Protocol;
 use tcp::Connections;

@@ -1,14 +1,15 @@
 //! Which address a unit has on the bridge, and whether what it asks for is free.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use rustix::net::{bind, sockopt};
 
 use super::{Joined, Networks, Port, Proxied, settings};
 use crate::engine::UnitId;
 use crate::engine::event::SpawnFailure;
+use crate::net::proxy::new_socket;
 use crate::net::{Attachment, Bridge, Member, To};
 use crate::supervisor::Supervisor;
 use crate::supervisor::spawn::{from_io, unenforceable};
@@ -185,16 +186,7 @@ impl Supervisor {
 
 /// Somebody has this port; a port below 1024 may be nobody's to look at.
 fn is_bound(address: SocketAddr, protocol: Protocol) -> bool {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
-        Protocol::Udp => SocketType::DGRAM,
-    };
-    let tried = socket_with(family, kind, SocketFlags::CLOEXEC, None).and_then(|socket: OwnedFd| {
+    let tried = new_socket(address, protocol).and_then(|socket| {
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&socket, true)?;
         }
