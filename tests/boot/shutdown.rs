@@ -20,10 +20,13 @@ const FREEZE: &str = "mkdir -p /sys/fs/cgroup/freezer/ice; echo 0 >/sys/fs/cgrou
 
 const SLEEP: &str = "while :; do sleep 1000; done";
 
-/// A machine with a unit that says when it is stopped, and a probe that ends the machine and waits for that.
+/// A machine with a unit that says when it is stopped, and a probe that ends the machine and waits for that. What has
+/// not begun yet is not stopped by its exec-stop: so the probe comes after the unit.
 fn ended_by(test: &str, command: &str) -> Option<Machine> {
     let mut machine = Machine::new(test, &format!("{command}\n{SLEEP}"))?;
-    machine.tree().file("/etc/svc/units/web.toml", unit("web", "", SLEEP));
+    machine
+        .tree()
+        .file("/etc/svc/units/web.toml", unit("web", "before = [\"probe\"]", SLEEP));
     Some(machine)
 }
 
