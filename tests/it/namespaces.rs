@@ -237,6 +237,7 @@ fn a_network_that_was_made_ahead_is_one_services_own() {
         processes().into_iter().filter(is_maker).collect()
     };
     assert_eq!((ready().len(), makers().len()), (0, 0), "there is no use for one yet");
+    svcd.ok(&["start", "b"]);
     for turn in 0..6 {
         let (name, other) = [("a", "b"), ("b", "a")][turn % 2];
         let made = ready();
@@ -259,5 +260,5 @@ fn a_network_that_was_made_ahead_is_one_services_own() {
     }
     assert_eq!(makers().len(), 1);
     let lines = || [svcd.lines("a"), svcd.lines("b")].concat();
-    eventually("loopback is up in each", || lines() == ["0x9"; 6]);
+    eventually("loopback is up in each", || lines() == ["0x9"; 7]);
 }
