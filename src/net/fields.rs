@@ -113,7 +113,7 @@ impl Field {
 }
 
 /// How a packet goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Past this table.
     Accept,

@@ -41,7 +41,7 @@ pub fn index(name: &str) -> io::Result<u32> {
 /// All links.
 pub fn all(socket: &mut Socket) -> io::Result<Vec<Link>> {
     let mut found = Vec::new();
-    socket.dump(Message::new(libc::RTM_GETLINK, DUMP, &header(0, 0)), |kind, body| {
+    socket.ask(Message::new(libc::RTM_GETLINK, DUMP, &header(0, 0)), |kind, body| {
         if kind == libc::RTM_NEWLINK {
             found.extend(read(body));
         }

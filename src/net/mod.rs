@@ -33,6 +33,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use attachment::{Attachment, To};
 pub use netlink::Socket;
+pub use rules::Written;
 pub use settle::settle;
 
 use crate::unit::{Direction, PortRange, Protocol, Publish};

@@ -34,7 +34,7 @@ pub const DUMP: u16 = libc::NLM_F_DUMP as u16;
 pub const APPEND: u16 = libc::NLM_F_APPEND as u16;
 
 /// A message under way: a header of the family's, then attributes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     bytes: Vec<u8>,
 }
@@ -222,11 +222,12 @@ impl Socket {
         }
     }
 
-    /// Asks for all of a kind, and gives each to `see`: its kind, and what is behind nlmsghdr.
+    /// Asks for all of a kind ([`DUMP`]) or for one thing ([`ACK`]), and gives each to `see`: its kind, and what is behind
+    /// nlmsghdr.
     ///
     /// # Errors
     /// What the kernel answers.
-    pub fn dump(&mut self, message: Message, mut see: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    pub fn ask(&mut self, message: Message, mut see: impl FnMut(u16, &[u8])) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         self.send(&message.finish(self.sequence))?;
         loop {
@@ -237,7 +238,7 @@ impl Socket {
                 if let Some(error) = answer.error() {
                     return Err(error);
                 }
-                if answer.kind == libc::NLMSG_DONE as u16 {
+                if answer.ends() {
                     return Ok(());
                 }
                 see(answer.kind, answer.body);
@@ -307,9 +308,13 @@ impl Received {
 impl Answer<'_> {
     /// `struct nlmsgerr`: zero, or an errno made negative.
     fn error(&self) -> Option<io::Error> {
-        let ends = [libc::NLMSG_ERROR as u16, libc::NLMSG_DONE as u16].contains(&self.kind);
-        let errno = number(self.body, 0).filter(|_| ends)?.cast_signed();
+        let errno = number(self.body, 0).filter(|_| self.ends())?.cast_signed();
         (errno < 0).then(|| io::Error::from_raw_os_error(-errno))
+    }
+
+    /// What was asked is answered with it.
+    fn ends(&self) -> bool {
+        [libc::NLMSG_ERROR as u16, libc::NLMSG_DONE as u16].contains(&self.kind)
     }
 }
 

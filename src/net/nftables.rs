@@ -1,12 +1,12 @@
 //! nf_tables: tables, chains, sets and rules as messages of nfnetlink, all in one transaction; linux/netfilter/nfnetlink.h
 //! and nf_tables.h, whose numbers these are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::{fmt, io};
 
 use super::expressions::{LIST_ELEMENT, Rule};
 use super::netlink::{ACK, APPEND, CREATE, DUMP, Message, Socket, attributes, text};
-use super::sets::Set;
+use super::sets::{Element, Set};
 use super::{Refused, refused};
 
 /// `NFT_OBJECT_COUNTER`.
@@ -19,13 +19,17 @@ const OBJECT_DATA: u16 = 4;
 /// `enum nft_counter_attributes`.
 const COUNTER_BYTES: u16 = 1;
 const COUNTER_PACKETS: u16 = 2;
+/// `NFNL_BATCH_GENID` of linux/netfilter/nfnetlink.h.
+const BATCH_GENERATION: u16 = 1;
+/// `NFTA_GEN_ID`.
+const GENERATION: u16 = 1;
 /// `struct nfgenmsg`.
 const HEADER_BYTES: usize = 4;
 /// A message has as many elements: an attribute ends at 65535 bytes, and an element has less than 200.
 const ELEMENTS_MAX: usize = 256;
 
 /// What a table is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// What goes through the machine by IPv4 and IPv6.
     Inet,
@@ -81,7 +85,12 @@ pub struct Batch {
     messages: Vec<Message>,
     /// What each is about.
     about: Vec<String>,
+    /// What is in each set. It follows all else: a verdict names a chain.
+    elements: BTreeMap<SetName, BTreeSet<Element>>,
 }
+
+/// Of which table, and its name.
+type SetName = (Family, String, String);
 
 impl Batch {
     /// With nothing in it.
@@ -89,9 +98,30 @@ impl Batch {
         let mut batch = Self {
             messages: Vec::new(),
             about: Vec::new(),
+            elements: BTreeMap::new(),
         };
         batch.bound(libc::NFNL_MSG_BATCH_BEGIN);
         batch
+    }
+
+    /// What makes of one the other, if they differ in nothing but elements of sets. It is refused, ERESTART, unless the
+    /// kernel's rules are of this generation still. None too where they do not differ.
+    pub fn changes(from: &Self, to: &Self, generation: u32) -> Option<Self> {
+        if from.messages != to.messages || !from.elements.keys().eq(to.elements.keys()) {
+            return None;
+        }
+        let mut batch = Self::new();
+        let begin = batch.messages.first_mut()?;
+        begin.number_be(BATCH_GENERATION, generation);
+        for (kind, all, but) in [
+            (libc::NFT_MSG_DELSETELEM, from, to),
+            (libc::NFT_MSG_NEWSETELEM, to, from),
+        ] {
+            for ((name, elements), others) in all.elements.iter().zip(but.elements.values()) {
+                batch.put_elements(kind, name, elements.difference(others));
+            }
+        }
+        (batch.messages.len() > 1).then_some(batch)
     }
 
     /// Removes a table and all that is in it; it need not be there.
@@ -122,6 +152,7 @@ impl Batch {
     /// # Errors
     /// What the kernel refuses of it: nothing is done then.
     pub fn commit(mut self, socket: &mut Socket) -> Result<(), Refused> {
+        self.put_all_elements();
         self.want_answer();
         self.bound(libc::NFNL_MSG_BATCH_END);
         self.send(socket)
@@ -132,6 +163,7 @@ impl Batch {
     /// # Errors
     /// What the kernel refuses of it.
     pub fn check(mut self) -> Result<(), Refused> {
+        self.put_all_elements();
         self.want_answer();
         self.send(&mut Socket::netfilter().map_err(refused("nf_tables"))?)
     }
@@ -148,6 +180,45 @@ impl Batch {
         socket
             .each(self.messages)
             .map_err(|(at, error)| refused(about(at))(error))
+    }
+
+    fn put_all_elements(&mut self) {
+        for (name, elements) in std::mem::take(&mut self.elements) {
+            self.put_elements(libc::NFT_MSG_NEWSETELEM, &name, elements.iter());
+        }
+    }
+
+    fn put_elements<'e>(&mut self, kind: i32, name: &SetName, elements: impl Iterator<Item = &'e Element>) {
+        let (family, table, set) = name;
+        let elements: Vec<&Element> = elements.collect();
+        for elements in elements.chunks(ELEMENTS_MAX) {
+            self.put(*family, table, kind, CREATE, format!(", set {set}"), |message| {
+                message.name(1, table); // NFTA_SET_ELEM_LIST_TABLE
+                message.name(2, set); // NFTA_SET_ELEM_LIST_SET
+                message.nest(3, |list| {
+                    // NFTA_SET_ELEM_LIST_ELEMENTS
+                    elements
+                        .iter()
+                        .for_each(|element| list.nest(LIST_ELEMENT, |message| element.write(message)));
+                });
+            });
+        }
+    }
+
+    fn put(
+        &mut self,
+        family: Family,
+        table: &str,
+        kind: i32,
+        flags: u16,
+        what: String,
+        fill: impl FnOnce(&mut Message),
+    ) {
+        let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | kind) as u16;
+        let mut message = Message::new(kind, flags, &[family.nfproto(), 0, 0, 0]);
+        fill(&mut message);
+        self.messages.push(message);
+        self.about.push(format!("table {family} {table}{what}"));
     }
 
     fn bound(&mut self, kind: i32) {
@@ -230,35 +301,25 @@ impl<'b> Table<'b> {
     pub fn set(&mut self, name: &str, set: &Set) {
         self.sets += 1;
         let id = self.sets;
-        let about = format!(", set {name}");
-        self.add(libc::NFT_MSG_NEWSET, CREATE, about.clone(), |message, table| {
-            message.name(1, table); // NFTA_SET_TABLE
-            message.name(2, name); // NFTA_SET_NAME
-            message.number_be(10, id); // NFTA_SET_ID
-            set.describe(message);
-        });
-        for elements in set.elements.chunks(ELEMENTS_MAX) {
-            self.add(libc::NFT_MSG_NEWSETELEM, CREATE, about.clone(), |message, table| {
-                message.name(1, table); // NFTA_SET_ELEM_LIST_TABLE
-                message.name(2, name); // NFTA_SET_ELEM_LIST_SET
-                message.nest(3, |list| {
-                    // NFTA_SET_ELEM_LIST_ELEMENTS
-                    elements
-                        .iter()
-                        .for_each(|element| list.nest(LIST_ELEMENT, |message| element.write(message)));
-                });
-            });
-        }
+        self.add(
+            libc::NFT_MSG_NEWSET,
+            CREATE,
+            format!(", set {name}"),
+            |message, table| {
+                message.name(1, table); // NFTA_SET_TABLE
+                message.name(2, name); // NFTA_SET_NAME
+                message.number_be(10, id); // NFTA_SET_ID
+                set.describe(message);
+            },
+        );
+        let of = (self.family, self.name.to_owned(), name.to_owned());
+        self.batch.elements.insert(of, set.elements.iter().cloned().collect());
     }
 
     fn add(&mut self, kind: i32, flags: u16, what: String, fill: impl FnOnce(&mut Message, &str)) {
-        let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | kind) as u16;
-        let mut message = Message::new(kind, flags, &[self.family.nfproto(), 0, 0, 0]);
-        fill(&mut message, self.name);
-        self.batch.messages.push(message);
+        let name = self.name;
         self.batch
-            .about
-            .push(format!("table {} {}{what}", self.family, self.name));
+            .put(self.family, name, kind, flags, what, |message| fill(message, name));
     }
 }
 
@@ -286,6 +347,22 @@ impl Chain<'_, '_> {
     }
 }
 
+/// Which generation of the network namespace's rules this is, whosever they are: each change makes the next.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn generation(socket: &mut Socket) -> io::Result<u32> {
+    let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETGEN) as u16;
+    let mut found = None;
+    let request = Message::new(kind, ACK, &[libc::AF_UNSPEC as u8, 0, 0, 0]);
+    socket.ask(request, |_, body| {
+        let mut values = attributes(body.get(HEADER_BYTES..).unwrap_or_default());
+        let generation = values.find(|(kind, _)| *kind == GENERATION);
+        found = generation.and_then(|(_, value)| Some(u32::from_be_bytes(value.try_into().ok()?)));
+    })?;
+    found.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// The counters of a table by their names: packets. A table that is not there has none.
 ///
 /// # Errors
@@ -296,7 +373,7 @@ pub fn counters(socket: &mut Socket, family: Family, table: &str) -> io::Result<
     request.name(OBJECT_TABLE, table);
     request.number_be(OBJECT_TYPE, OBJECT_COUNTER);
     let mut found = BTreeMap::new();
-    socket.dump(request, |_, body| {
+    socket.ask(request, |_, body| {
         let object: BTreeMap<u16, &[u8]> = attributes(body.get(HEADER_BYTES..).unwrap_or_default()).collect();
         let value = |kind| object.get(&kind).copied().unwrap_or_default();
         let packets = attributes(value(OBJECT_DATA)).find(|(kind, _)| *kind == COUNTER_PACKETS);

@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::expressions::{Is, state};
 use super::fields::Ip;
 use super::netlink::Socket;
-use super::nftables::{Batch, Family, Hook, Kind, Table, counters};
+use super::nftables::{Batch, Family, Hook, Kind, Table, counters, generation};
 #[cfg(test)]
 use super::policies::prefix;
 use super::policies::{FROM_MEMBERS, TO_MEMBERS, members};
@@ -47,12 +47,35 @@ const PUBLISHED: &str = "published";
 /// What becomes of what is refused.
 pub const REFUSE: &str = "refuse";
 
+/// Rules that were written, and nobody has changed any since: the plan, and the generation that it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What they are of.
+    pub plan: Plan,
+    /// Of the kernel's rules; not 0.
+    pub generation: u32,
+}
+
 /// Makes the tables of the plan's bridge what the plan says, in one step: no packet sees a part of it. With no members there
 /// are no tables. What was counted of links that stay is kept.
 ///
+/// Where `written` is what is there still, and the plan differs in elements of sets alone, they alone change: that is who
+/// comes and goes without a policy. Else the tables are replaced whole.
+///
+/// Returns the generation that it made, 0 if that is not known. (One that somebody else makes just before is taken for it;
+/// then the next does not match, and the tables are replaced whole again.)
+///
 /// # Errors
 /// What the kernel refuses; then all is as it was.
-pub fn replace(plan: &Plan, socket: &mut Socket) -> Result<(), Refused> {
+pub fn replace(plan: &Plan, written: Option<&Written>, socket: &mut Socket) -> Result<u32, Refused> {
+    let now = generation(socket).unwrap_or(0);
+    let next = if now == 0 { 0 } else { now.checked_add(1).unwrap_or(1) };
+    let same = written.filter(|written| written.generation == now);
+    if let Some(batch) = same.and_then(|written| changes(written, plan))
+        && batch.commit(socket).is_ok()
+    {
+        return Ok(next);
+    }
     let name = &plan.bridge.name;
     let mut batch = Batch::new();
     batch.remove(Family::Inet, name);
@@ -62,7 +85,20 @@ pub fn replace(plan: &Plan, socket: &mut Socket) -> Result<(), Refused> {
         let counted = counters(socket, Family::Inet, name).unwrap_or_default();
         write(&mut batch, plan, &counted);
     }
-    batch.commit(socket)
+    batch.commit(socket).map(|()| next)
+}
+
+/// What alone is to be changed, if that is all.
+pub fn changes(written: &Written, plan: &Plan) -> Option<Batch> {
+    if written.plan.members.is_empty() || plan.members.is_empty() {
+        return None;
+    }
+    let of = |plan: &Plan| {
+        let mut batch = Batch::new();
+        write(&mut batch, plan, &BTreeMap::new());
+        batch
+    };
+    Batch::changes(&of(&written.plan), &of(plan), written.generation)
 }
 
 /// Whether this kernel has what the rules need. Changes nothing; needs CAP_NET_ADMIN.

@@ -40,7 +40,7 @@ pub enum ValueKind {
 }
 
 /// One of a set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Element {
     /// Its fields, each filled up to whole registers: [`joined`].
     pub key: Vec<u8>,
@@ -51,7 +51,7 @@ pub struct Element {
 }
 
 /// What is found with one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// That it is there.
     Nothing,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::link::{self, Link};
 use super::netlink::Socket;
-use super::{Bridge, Member, Plan, Refused, attachment, refused, rules, sysctl};
+use super::{Bridge, Member, Plan, Refused, Written, attachment, refused, rules, sysctl};
 use crate::unit::Subnet;
 
 /// Where rules are written, or why there is no such place.
@@ -15,11 +15,14 @@ type Rules = Result<Socket, Refused>;
 /// have one: who closes one waits a grace period of RCU for all that was removed to be freed (`nft_rcv_nl_event` of the
 /// kernel's nf_tables_api.c), and nobody closes the caller's here.
 ///
-/// True: the rules hold. False: this kernel has none, and nobody asks for any that only a rule can hold.
+/// `written` is what this did last. Where the bridge is there since, only who is on it is looked at.
+///
+/// Some: the rules hold, and are of this generation; see [`Written`]. None: this kernel has none, and nobody asks for any
+/// that only a rule can hold.
 ///
 /// # Errors
 /// The step, and what the kernel said.
-pub fn settle(plan: &Plan, netfilter: Option<Socket>) -> Result<bool, Refused> {
+pub fn settle(plan: &Plan, written: Option<&Written>, netfilter: Option<Socket>) -> Result<Option<u32>, Refused> {
     let name = &plan.bridge.name;
     let mut socket = Socket::route().map_err(refused("network rtnetlink"))?;
     let rules = netfilter.map_or_else(Socket::netfilter, Ok);
@@ -36,8 +39,12 @@ pub fn settle(plan: &Plan, netfilter: Option<Socket>) -> Result<bool, Refused> {
     if plan.members.is_empty() {
         return end(&mut socket, rules, plan, bridge);
     }
-    let bridge = begin(&mut socket, &plan.bridge, bridge)?;
-    let holds = hold(rules, plan)?;
+    let begun = |written: &&Written| written.plan.bridge == plan.bridge && !written.plan.members.is_empty();
+    let bridge = match (bridge, written.filter(begun)) {
+        (Some(bridge), Some(_)) => bridge,
+        (found, _) => begin(&mut socket, &plan.bridge, found)?,
+    };
+    let holds = hold(rules, plan, written)?;
     let is_left =
         |link: &&Link| link.master == Some(bridge) && !plan.members.iter().any(|member| *member.link == *link.name);
     for left in links.iter().filter(is_left) {
@@ -76,8 +83,8 @@ fn begin(socket: &mut Socket, bridge: &Bridge, found: Option<u32>) -> Result<u32
 }
 
 /// Nobody is on it: it goes, with the rules, and with what is left of ports.
-fn end(socket: &mut Socket, rules: &mut Rules, plan: &Plan, bridge: Option<u32>) -> Result<bool, Refused> {
-    let holds = hold(rules, plan)?;
+fn end(socket: &mut Socket, rules: &mut Rules, plan: &Plan, bridge: Option<u32>) -> Result<Option<u32>, Refused> {
+    let holds = hold(rules, plan, None)?;
     let Some(bridge) = bridge else { return Ok(holds) };
     for port in link::all(socket).map_err(refused("network links"))? {
         if port.master == Some(bridge) {
@@ -90,11 +97,11 @@ fn end(socket: &mut Socket, rules: &mut Rules, plan: &Plan, bridge: Option<u32>)
 
 /// Where the kernel has no rules, services that ask for none are on the bridge without: they reach each other, and the
 /// machine. What they publish a proxy leads to them ([`super::proxy`]).
-fn hold(rules: &mut Rules, plan: &Plan) -> Result<bool, Refused> {
+fn hold(rules: &mut Rules, plan: &Plan, written: Option<&Written>) -> Result<Option<u32>, Refused> {
     let replaced = rules.as_mut().map_err(|refused| refused.clone());
-    match replaced.and_then(|socket| rules::replace(plan, socket)) {
-        Ok(()) => Ok(true),
-        Err(refused) => without_rules(plan, refused.what, refused.errno).map(|()| false),
+    match replaced.and_then(|socket| rules::replace(plan, written, socket)) {
+        Ok(generation) => Ok(Some(generation)),
+        Err(refused) => without_rules(plan, refused.what, refused.errno).map(|()| None),
     }
 }
 

@@ -9,6 +9,7 @@ use super::Plan;
 use super::rules::refused;
 use crate::unit::Direction;
 
+mod changes;
 mod harness;
 mod listing;
 

@@ -6,15 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::rc::Rc;
 
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 mod addresses;
 mod ahead;
+mod job;
 pub mod machine;
 mod names;
 mod proxy;
@@ -22,20 +21,19 @@ mod seen;
 mod settings;
 
 use ahead::Ahead;
+use job::Job;
 pub use names::Names;
 pub use proxy::{HeldPorts, Proxied, is_proxy};
 pub use settings::NetworkSettings;
 
 use super::lives::Life;
-use super::poll::{Source, Token};
-use super::spawn::{kind_of, step};
+use super::spawn::step;
 use super::unit_numbers::UnitNumbers;
 use super::{Config, Supervisor};
 use crate::engine::event::{Role, SpawnFailure};
 use crate::engine::{RunId, UnitId};
-use crate::net::{self, Attachment, Bridge, Member, Plan, Policy, To};
-use crate::sandbox::{self, Child, StepFailed};
-use crate::unit::{Kind, Network, Peer, Rule, UnitName};
+use crate::net::{self, Attachment, Bridge, Member, To};
+use crate::unit::{Kind, Network, Rule, UnitName};
 
 /// Where IPv6 is, if the kernel has it.
 const IPV6: &str = "/proc/sys/net/ipv6";
@@ -51,10 +49,12 @@ pub struct Networks {
     changes: u64,
     /// Where its rules are written, by the children. None: not yet, or the kernel has none.
     netfilter: Option<net::Socket>,
+    /// The rules, as far as nobody else has changed any since.
+    written: Option<net::Written>,
     /// Namespaces for the next services, on the bridge or not.
     pub(super) ahead: Ahead,
-    /// The child that carries a plan out, and the change that its plan was of.
-    job: Option<(Child, Token, u64)>,
+    /// The child that carries a plan out.
+    job: Option<Job>,
     /// The change that was last carried out, or tried.
     settled: u64,
     /// The kernel had no rules then: published ports are a proxy's.
@@ -103,6 +103,7 @@ impl Networks {
             members: BTreeMap::new(),
             changes: 0,
             netfilter: None,
+            written: None,
             ahead: Ahead::default(),
             job: None,
             settled: 0,
@@ -119,19 +120,6 @@ impl Networks {
         self.settings.subnets().any(|subnet| subnet.contains(address)) && !own.contains(&Some(address))
     }
 
-    fn plan(&self, addresses_of: impl Fn(&UnitName) -> Vec<IpAddr>) -> Plan {
-        let policies = |rules: &[Rule]| rules.iter().map(|rule| policy(rule, &addresses_of)).collect();
-        let members = self.members.values().map(|joined| Member {
-            allow: policies(&joined.rules.0),
-            deny: policies(&joined.rules.1),
-            ..joined.member.clone()
-        });
-        Plan {
-            bridge: self.bridge.clone(),
-            members: members.collect(),
-        }
-    }
-
     /// Who is on it, by name.
     fn names(&self) -> Vec<(UnitName, Vec<IpAddr>)> {
         let all = self.members.values();
@@ -140,20 +128,6 @@ impl Networks {
             .collect();
         all.sort();
         all
-    }
-}
-
-fn policy(rule: &Rule, addresses_of: impl Fn(&UnitName) -> Vec<IpAddr>) -> Policy {
-    let whole = |address: IpAddr| (address, if address.is_ipv4() { 32 } else { 128 });
-    Policy {
-        direction: rule.direction,
-        peers: match &rule.peer {
-            Peer::Any => None,
-            Peer::Unit(unit) => Some(addresses_of(unit).into_iter().map(whole).collect()),
-            Peer::Subnet(subnet) => Some(vec![(subnet.address, subnet.prefix)]),
-        },
-        ports: rule.ports,
-        protocol: rule.protocol,
     }
 }
 
@@ -213,95 +187,6 @@ impl Supervisor {
         if let Err(failure) = self.put_on_bridge(unit, &definition.name, service) {
             tracing::error!("{}: {} {}", definition.name, failure.step, failure.detail);
         }
-    }
-
-    /// Starts the child that carries the plan out, unless one is at it or all is as it should be.
-    pub(super) fn settle_network(&mut self) {
-        if self.networks.job.is_some() || self.networks.settled == self.networks.changes {
-            return;
-        }
-        self.write_names();
-        let peers = self
-            .networks
-            .members
-            .values()
-            .flat_map(|joined| joined.rules.0.iter().chain(&joined.rules.1));
-        let peers = peers.filter_map(|rule| match &rule.peer {
-            Peer::Unit(unit) => Some(unit.clone()),
-            Peer::Any | Peer::Subnet(_) => None,
-        });
-        let peers: Vec<UnitName> = peers.collect();
-        let addresses: BTreeMap<UnitName, Vec<IpAddr>> = peers
-            .into_iter()
-            .map(|unit| (unit.clone(), self.addresses_of(&unit)))
-            .collect();
-        let plan = self
-            .networks
-            .plan(|unit| addresses.get(unit).cloned().unwrap_or_default());
-        if self.networks.netfilter.is_none() {
-            self.networks.netfilter = net::Socket::netfilter().ok();
-        }
-        let changes = self.networks.changes;
-        let netfilter = self.networks.netfilter.as_ref();
-        let keep: Vec<BorrowedFd<'_>> = netfilter.iter().map(AsFd::as_fd).collect();
-        let settle = || {
-            // A plan of a svcd that was killed is not carried out beside its successor's.
-            let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-            // What is asked for one change has numbers of its own: nobody asks for as much.
-            let netfilter = netfilter.and_then(|socket| socket.share((changes as u32) << 20).ok());
-            match net::settle(&plan, netfilter)? {
-                true => Ok(()),
-                false => Err(StepFailed::new(proxy::WITHOUT_RULES, 0)),
-            }
-        };
-        let started = sandbox::start_job_with(&keep, settle).and_then(|child| {
-            let token = self.poll.add(&child.pidfd, Source::Network)?;
-            Ok((child, token, changes))
-        });
-        match started {
-            Ok(job) => self.networks.job = Some(job),
-            Err(error) => {
-                let failure = super::spawn::from_io("network", &error);
-                self.network_settled(self.networks.changes, Some(failure));
-            }
-        }
-    }
-
-    /// The child has done it, or could not.
-    pub(super) fn on_network(&mut self) {
-        let Some((child, token, change)) = self.networks.job.take() else {
-            return;
-        };
-        let mut bytes = [0_u8; 4096];
-        // It has ended, so that all it had to say is there.
-        let count = rustix::io::read(&child.report, &mut bytes).unwrap_or(0);
-        self.poll.remove(&child.pidfd, token);
-        let end = waitid(
-            WaitId::PidFd(child.pidfd.as_fd()),
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-        );
-        let failed = sandbox::read_report(bytes.get(..count).unwrap_or_default());
-        let without_rules = failed
-            .as_ref()
-            .is_some_and(|failed| failed.what() == proxy::WITHOUT_RULES);
-        let asks_for_rules = |failed: &StepFailed| matches!(failed.what(), "allow" | "deny");
-        self.networks.without_rules = without_rules || failed.as_ref().is_some_and(asks_for_rules);
-        let failed = failed.filter(|_| !without_rules);
-        let failure = failed.map(|failed| SpawnFailure {
-            detail: failed.detail().into(),
-            kind: kind_of(failed.errno),
-            ..step(failed.what(), failed.errno)
-        });
-        // Who was killed has said nothing, and has not done all.
-        let did_it = without_rules || matches!(&end, Ok(Some(status)) if status.exit_status() == Some(0));
-        let failure = failure.or_else(|| (!did_it).then(|| step("network", Errno::CHILD.raw_os_error())));
-        self.network_settled(change, failure);
-        self.settle_network();
-    }
-
-    /// Whether this is the child that carries the plan out: its end is told by its status.
-    pub(super) fn is_network_job(&self, pid: i32) -> bool {
-        self.networks.job.as_ref().is_some_and(|(child, ..)| child.pid == pid)
     }
 
     fn network_settled(&mut self, change: u64, failure: Option<SpawnFailure>) {

@@ -1,5 +1,5 @@
 // The limits: for each row of the benchmark the same work with nothing around it, so that what is left is the kernel's
-// cost. Beside them stand the programs under supervision (true, pause, lines, storm), the same for ours and for peers.
+// cost. Beside them stand the programs under supervision (true, pause, stay, lines, storm), the same for ours and for peers.
 //
 // A program that has come up, or has something to tell, connects to the driver: SVC_BENCH is the name of its abstract
 // socket, and the connection's end is the program's.
@@ -480,6 +480,8 @@ int main(int count, char **arguments) {
   char **program = arguments + (split < count ? split + 1 : count);
   if (strcmp(mode, "true") == 0) return 0;
   if (strcmp(mode, "pause") == 0) be_paused();
+  // Tells nobody.
+  if (strcmp(mode, "stay") == 0) for (;;) pause();
   if (strcmp(mode, "up") == 0) be_up();
   if (count < 3) return fprintf(stderr, "limit: %s: unknown mode\n", mode), 64;
   if (strcmp(mode, "lines") == 0) return lines(atol(rest[0]));

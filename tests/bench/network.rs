@@ -68,7 +68,7 @@ fn unit(stage: &Stage, last: usize) -> String {
         (STEPS[..=last].iter().map(|(_, keys)| *keys)).partition(|keys| keys.starts_with("mode"));
     let mode = modes.last().copied().unwrap_or_default();
     format!(
-        "[service]\ntype = \"exec\"\nexec-start = [\"{}\", \"pause\"]\n[network]\n{mode}\n{}\n",
+        "[service]\ntype = \"exec\"\nexec-start = [\"{}\", \"stay\"]\n[network]\n{mode}\n{}\n",
         stage.limit().display(),
         keys.join("\n")
     )

@@ -24,7 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes the rules of the caller's network what the plan says.
 pub fn replace(plan: &Plan) -> Result<(), Refused> {
-    rules::replace(plan, &mut Socket::netfilter().unwrap())
+    rules::replace(plan, None, &mut Socket::netfilter().unwrap()).map(|_| ())
 }
 
 /// A thread with a network of its own, which the programs that it starts have too.

@@ -33,8 +33,6 @@ use crate::supervisor::processes;
 use crate::supervisor::spawn::{from_io, step};
 use crate::unit::{Kind, Protocol};
 
-/// What the child reports that has carried a plan out where the kernel has no rules.
-pub const WITHOUT_RULES: &str = "network without rules";
 /// The proxy's name.
 const NAME: &std::ffi::CStr = c"svc-proxy";
 /// Before another is made for one that has died; it doubles for those that do not live long.
