@@ -193,7 +193,7 @@ impl Rule<'_> {
     /// `counter name NAME`
     pub fn counter(self, name: &str) -> Self {
         self.expression("objref", |reference| {
-            reference.number_be(1, super::nftables::OBJECT_COUNTER); // NFTA_OBJREF_IMM_TYPE
+            reference.number_be(1, super::readings::OBJECT_COUNTER); // NFTA_OBJREF_IMM_TYPE
             reference.name(2, name); // NFTA_OBJREF_IMM_NAME
         })
     }

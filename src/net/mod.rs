@@ -21,6 +21,7 @@ mod ports;
 pub mod probe;
 pub mod proxy;
 mod published;
+mod readings;
 mod rules;
 mod sets;
 mod settle;

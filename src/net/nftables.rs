@@ -2,29 +2,18 @@
 //! and nf_tables.h, whose numbers these are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fmt, io};
+use std::fmt;
 
 use super::expressions::{LIST_ELEMENT, Rule};
-use super::netlink::{ACK, APPEND, CREATE, DUMP, Message, Socket, attributes, text};
+use super::netlink::{ACK, APPEND, CREATE, Message, Socket};
+use super::readings::{
+    COUNTER_BYTES, COUNTER_PACKETS, OBJECT_COUNTER, OBJECT_DATA, OBJECT_NAME, OBJECT_TABLE, OBJECT_TYPE,
+};
 use super::sets::{Element, Set};
 use super::{Refused, refused};
 
-/// `NFT_OBJECT_COUNTER`.
-pub const OBJECT_COUNTER: u32 = 1;
-/// `enum nft_object_attributes`: of a request and of an answer.
-const OBJECT_TABLE: u16 = 1;
-const OBJECT_NAME: u16 = 2;
-const OBJECT_TYPE: u16 = 3;
-const OBJECT_DATA: u16 = 4;
-/// `enum nft_counter_attributes`.
-const COUNTER_BYTES: u16 = 1;
-const COUNTER_PACKETS: u16 = 2;
 /// `NFNL_BATCH_GENID` of linux/netfilter/nfnetlink.h.
 const BATCH_GENERATION: u16 = 1;
-/// `NFTA_GEN_ID`.
-const GENERATION: u16 = 1;
-/// `struct nfgenmsg`.
-const HEADER_BYTES: usize = 4;
 /// A message has as many elements: an attribute ends at 65535 bytes, and an element has less than 200.
 const ELEMENTS_MAX: usize = 256;
 
@@ -38,7 +27,8 @@ pub enum Family {
 }
 
 impl Family {
-    fn nfproto(self) -> u8 {
+    /// As a header of a message has it.
+    pub fn nfproto(self) -> u8 {
         match self {
             Self::Inet => libc::NFPROTO_INET as u8,
             Self::Bridge => libc::NFPROTO_BRIDGE as u8,
@@ -87,6 +77,7 @@ pub struct Batch {
     about: Vec<String>,
     /// What is in each set. It follows all else: a verdict names a chain.
     elements: BTreeMap<SetName, BTreeSet<Element>>,
+    elements_alone: bool,
 }
 
 /// Of which table, and its name.
@@ -99,17 +90,23 @@ impl Batch {
             messages: Vec::new(),
             about: Vec::new(),
             elements: BTreeMap::new(),
+            elements_alone: false,
         };
         batch.bound(libc::NFNL_MSG_BATCH_BEGIN);
         batch
     }
 
-    /// What makes of one the other, if they differ in nothing but elements of sets. It is refused, ERESTART, unless the
-    /// kernel's rules are of this generation still. None too where they do not differ.
-    pub fn changes(from: &Self, to: &Self, generation: u32) -> Option<Self> {
-        if from.messages != to.messages || !from.elements.keys().eq(to.elements.keys()) {
-            return None;
+    /// One that takes elements of sets, and nothing else.
+    pub fn of_elements() -> Self {
+        Self {
+            elements_alone: true,
+            ..Self::new()
         }
+    }
+
+    /// What makes the elements of one those of the other, which has the same sets. It is refused, ERESTART, unless the
+    /// kernel's rules are of this generation still. None where they do not differ.
+    pub fn changes(from: &Self, to: &Self, generation: u32) -> Option<Self> {
         let mut batch = Self::new();
         let begin = batch.messages.first_mut()?;
         begin.number_be(BATCH_GENERATION, generation);
@@ -124,11 +121,17 @@ impl Batch {
         (batch.messages.len() > 1).then_some(batch)
     }
 
+    /// Whether they have the same but for elements.
+    #[cfg(test)]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.messages == other.messages
+    }
+
     /// Removes a table and all that is in it; it need not be there.
     pub fn remove(&mut self, family: Family, name: &str) {
         // It cannot be removed unless it is there, but made it can be anyhow.
         let mut table = self.table(family, name);
-        table.add(libc::NFT_MSG_DELTABLE, 0, String::new(), |table, name| {
+        table.add(libc::NFT_MSG_DELTABLE, 0, String::new, |table, name| {
             table.name(1, name)
         }); // NFTA_TABLE_NAME
     }
@@ -141,7 +144,7 @@ impl Batch {
             name,
             sets: 0,
         };
-        table.add(libc::NFT_MSG_NEWTABLE, CREATE, String::new(), |table, name| {
+        table.add(libc::NFT_MSG_NEWTABLE, CREATE, String::new, |table, name| {
             table.name(1, name); // NFTA_TABLE_NAME
         });
         table
@@ -192,16 +195,23 @@ impl Batch {
         let (family, table, set) = name;
         let elements: Vec<&Element> = elements.collect();
         for elements in elements.chunks(ELEMENTS_MAX) {
-            self.put(*family, table, kind, CREATE, format!(", set {set}"), |message| {
-                message.name(1, table); // NFTA_SET_ELEM_LIST_TABLE
-                message.name(2, set); // NFTA_SET_ELEM_LIST_SET
-                message.nest(3, |list| {
-                    // NFTA_SET_ELEM_LIST_ELEMENTS
-                    elements
-                        .iter()
-                        .for_each(|element| list.nest(LIST_ELEMENT, |message| element.write(message)));
-                });
-            });
+            self.put(
+                *family,
+                table,
+                kind,
+                CREATE,
+                || format!(", set {set}"),
+                |message| {
+                    message.name(1, table); // NFTA_SET_ELEM_LIST_TABLE
+                    message.name(2, set); // NFTA_SET_ELEM_LIST_SET
+                    message.nest(3, |list| {
+                        // NFTA_SET_ELEM_LIST_ELEMENTS
+                        elements
+                            .iter()
+                            .for_each(|element| list.nest(LIST_ELEMENT, |message| element.write(message)));
+                    });
+                },
+            );
         }
     }
 
@@ -211,14 +221,17 @@ impl Batch {
         table: &str,
         kind: i32,
         flags: u16,
-        what: String,
+        what: impl FnOnce() -> String,
         fill: impl FnOnce(&mut Message),
     ) {
+        if self.elements_alone {
+            return;
+        }
         let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | kind) as u16;
         let mut message = Message::new(kind, flags, &[family.nfproto(), 0, 0, 0]);
         fill(&mut message);
         self.messages.push(message);
-        self.about.push(format!("table {family} {table}{what}"));
+        self.about.push(format!("table {family} {table}{}", what()));
     }
 
     fn bound(&mut self, kind: i32) {
@@ -265,7 +278,7 @@ impl<'b> Table<'b> {
         self.add(
             libc::NFT_MSG_NEWCHAIN,
             CREATE,
-            format!(", chain {name}"),
+            || format!(", chain {name}"),
             |chain, table| {
                 chain.name(1, table); // NFTA_CHAIN_TABLE
                 chain.name(3, name); // NFTA_CHAIN_NAME
@@ -284,7 +297,7 @@ impl<'b> Table<'b> {
         self.add(
             libc::NFT_MSG_NEWOBJ,
             CREATE,
-            format!(", counter {name}"),
+            || format!(", counter {name}"),
             |object, table| {
                 object.name(OBJECT_TABLE, table);
                 object.name(OBJECT_NAME, name);
@@ -304,7 +317,7 @@ impl<'b> Table<'b> {
         self.add(
             libc::NFT_MSG_NEWSET,
             CREATE,
-            format!(", set {name}"),
+            || format!(", set {name}"),
             |message, table| {
                 message.name(1, table); // NFTA_SET_TABLE
                 message.name(2, name); // NFTA_SET_NAME
@@ -316,7 +329,7 @@ impl<'b> Table<'b> {
         self.batch.elements.insert(of, set.elements.iter().cloned().collect());
     }
 
-    fn add(&mut self, kind: i32, flags: u16, what: String, fill: impl FnOnce(&mut Message, &str)) {
+    fn add(&mut self, kind: i32, flags: u16, what: impl FnOnce() -> String, fill: impl FnOnce(&mut Message, &str)) {
         let name = self.name;
         self.batch
             .put(self.family, name, kind, flags, what, |message| fill(message, name));
@@ -334,7 +347,7 @@ impl Chain<'_, '_> {
     /// A rule behind the others.
     pub fn rule(&mut self, write: impl FnOnce(Rule<'_>) -> Rule<'_>) {
         self.rules += 1;
-        let what = format!(", chain {}, rule {}", self.name, self.rules);
+        let what = || format!(", chain {}, rule {}", self.name, self.rules);
         self.table
             .add(libc::NFT_MSG_NEWRULE, CREATE | APPEND, what, |rule, table| {
                 rule.name(1, table); // NFTA_RULE_TABLE
@@ -345,42 +358,4 @@ impl Chain<'_, '_> {
                 });
             });
     }
-}
-
-/// Which generation of the network namespace's rules this is, whosever they are: each change makes the next.
-///
-/// # Errors
-/// What the kernel answers.
-pub fn generation(socket: &mut Socket) -> io::Result<u32> {
-    let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETGEN) as u16;
-    let mut found = None;
-    let request = Message::new(kind, ACK, &[libc::AF_UNSPEC as u8, 0, 0, 0]);
-    socket.ask(request, |_, body| {
-        let mut values = attributes(body.get(HEADER_BYTES..).unwrap_or_default());
-        let generation = values.find(|(kind, _)| *kind == GENERATION);
-        found = generation.and_then(|(_, value)| Some(u32::from_be_bytes(value.try_into().ok()?)));
-    })?;
-    found.ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-/// The counters of a table by their names: packets. A table that is not there has none.
-///
-/// # Errors
-/// As the kernel's dump of objects.
-pub fn counters(socket: &mut Socket, family: Family, table: &str) -> io::Result<BTreeMap<String, u64>> {
-    let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_GETOBJ) as u16;
-    let mut request = Message::new(kind, DUMP, &[family.nfproto(), 0, 0, 0]);
-    request.name(OBJECT_TABLE, table);
-    request.number_be(OBJECT_TYPE, OBJECT_COUNTER);
-    let mut found = BTreeMap::new();
-    socket.ask(request, |_, body| {
-        let object: BTreeMap<u16, &[u8]> = attributes(body.get(HEADER_BYTES..).unwrap_or_default()).collect();
-        let value = |kind| object.get(&kind).copied().unwrap_or_default();
-        let packets = attributes(value(OBJECT_DATA)).find(|(kind, _)| *kind == COUNTER_PACKETS);
-        let packets = packets
-            .and_then(|(_, packets)| packets.try_into().ok())
-            .map(u64::from_be_bytes);
-        found.extend(packets.map(|packets| (text(value(OBJECT_NAME)), packets)));
-    })?;
-    Ok(found)
 }

@@ -19,12 +19,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::expressions::{Is, state};
 use super::fields::Ip;
 use super::netlink::Socket;
-use super::nftables::{Batch, Family, Hook, Kind, Table, counters, generation};
+use super::nftables::{Batch, Family, Hook, Kind, Table};
 #[cfg(test)]
 use super::policies::prefix;
 use super::policies::{FROM_MEMBERS, TO_MEMBERS, members};
 use super::ports::ports;
 use super::published::Published;
+use super::readings::{counters, generation};
 use super::{Member, Plan, Policy, Refused};
 use crate::unit::{Direction, PortRange, Protocol, Publish};
 
@@ -70,8 +71,8 @@ pub struct Written {
 pub fn replace(plan: &Plan, written: Option<&Written>, socket: &mut Socket) -> Result<u32, Refused> {
     let now = generation(socket).unwrap_or(0);
     let next = if now == 0 { 0 } else { now.checked_add(1).unwrap_or(1) };
-    let same = written.filter(|written| written.generation == now);
-    if let Some(batch) = same.and_then(|written| changes(written, plan))
+    let is_there = written.filter(|written| written.generation == now);
+    if let Some(batch) = is_there.and_then(|written| changes(written, plan))
         && batch.commit(socket).is_ok()
     {
         return Ok(next);
@@ -90,15 +91,31 @@ pub fn replace(plan: &Plan, written: Option<&Written>, socket: &mut Socket) -> R
 
 /// What alone is to be changed, if that is all.
 pub fn changes(written: &Written, plan: &Plan) -> Option<Batch> {
-    if written.plan.members.is_empty() || plan.members.is_empty() {
+    if !differ_in_elements(&written.plan, plan) {
         return None;
     }
     let of = |plan: &Plan| {
-        let mut batch = Batch::new();
+        let mut batch = Batch::of_elements();
         write(&mut batch, plan, &BTreeMap::new());
         batch
     };
     Batch::changes(&of(&written.plan), &of(plan), written.generation)
+}
+
+/// Whether [`write`] writes the same chains, rules, counters and sets of both.
+pub fn differ_in_elements(one: &Plan, other: &Plan) -> bool {
+    one.bridge == other.bridge
+        && one.members.is_empty() == other.members.is_empty()
+        && policies(one).eq(policies(other))
+        && Published::all(&one.members)
+            .keys()
+            .eq(Published::all(&other.members).keys())
+}
+
+fn policies(plan: &Plan) -> impl Iterator<Item = (&str, &[Policy], &[Policy])> {
+    let members = plan.members.iter();
+    let members = members.filter(|member| !member.allow.is_empty() || !member.deny.is_empty());
+    members.map(|member| (&*member.link, &*member.allow, &*member.deny))
 }
 
 /// Whether this kernel has what the rules need. Changes nothing; needs CAP_NET_ADMIN.
@@ -128,7 +145,7 @@ pub fn refused(bridge: &str) -> io::Result<BTreeMap<String, (u64, u64)>> {
     Ok(links)
 }
 
-fn write(batch: &mut Batch, plan: &Plan, counted: &BTreeMap<String, u64>) {
+pub fn write(batch: &mut Batch, plan: &Plan, counted: &BTreeMap<String, u64>) {
     let name = &plan.bridge.name;
     let mut inet = batch.table(Family::Inet, name);
     loopback(&mut inet, name);

@@ -13,6 +13,8 @@ pub mod inherit;
 pub mod keyring;
 pub mod lock;
 pub mod loopback;
+#[cfg(all(target_arch = "x86_64", target_env = "musl"))]
+pub mod memory;
 pub mod mount;
 pub mod pidfd;
 pub mod proc;

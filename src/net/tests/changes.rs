@@ -2,11 +2,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test runs nft")]
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::harness::{Host, member, not_root, plan, policy, ports, publish, replace, run};
 use crate::net::netlink::Socket;
-use crate::net::nftables::generation;
+use crate::net::nftables::Batch;
+use crate::net::readings::generation;
 use crate::net::rules::{self, Written, changes};
 use crate::net::{Member, Plan};
 use crate::unit::Direction;
@@ -92,13 +94,28 @@ fn what_changes_alone_makes_what_the_whole_would_be() {
         (vec![member(2)], false),
     ];
     let (machine, other) = (Host::new(), Host::new());
-    let mut written: Option<Written> = None;
+    let (mut written, mut plans): (Option<Written>, Vec<Plan>) = (None, Vec::new());
     for (nth, (members, alone)) in turns.into_iter().enumerate() {
         let plan = plan(members);
         let are = written
             .as_ref()
             .is_some_and(|written| changes(written, &plan).is_some());
         assert_eq!(are, alone, "turn {nth}");
+        let whole = |plan: &Plan| {
+            let mut batch = Batch::new();
+            rules::write(&mut batch, plan, &BTreeMap::new());
+            batch
+        };
+        for before in &plans {
+            let same = whole(before).is_like(&whole(&plan));
+            let has_members = before.members.is_empty() == plan.members.is_empty();
+            assert_eq!(
+                rules::differ_in_elements(before, &plan),
+                same && has_members,
+                "turn {nth}"
+            );
+        }
+        plans.push(plan.clone());
         let (next, last) = (plan.clone(), written.take());
         let (now, is) = machine.run(move || {
             let now = follow(&next, last.as_ref());
