@@ -8,7 +8,7 @@ use svc::supervisor::{self, Config, foreground};
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: svc::sys::allocator::Allocator = svc::sys::allocator::Allocator::empty();
 
 fn main() -> ExitCode {
     cli::run(std::env::args_os(), &Foreground { start })

@@ -6,7 +6,7 @@ use svc::supervisor::{self, Config, flags, flags::Asked};
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: svc::sys::allocator::Allocator = svc::sys::allocator::Allocator::empty();
 
 fn main() -> ExitCode {
     match flags::parse(std::env::args_os().skip(1)) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use rustix::fs::{major, minor};
+use rustix::fs::{OFlags, major, minor};
 
 use super::assembler::{Assembler, Register};
 use super::dir::Dir;
@@ -150,10 +150,15 @@ pub fn hold_on_v1(dir: &Dir, rules: &[DeviceRule]) -> Result<(), Failure> {
         ("devices.allow", left(&wanted, &before)),
         ("devices.deny", left(&before, &wanted)),
     ] {
+        if entries.is_empty() {
+            continue;
+        }
+        let opened = dir.file(file, OFlags::WRONLY);
+        let opened = opened.map_err(|error| Failure::of(file, &error))?;
         for (numbers, access) in entries {
             let line = line(&numbers, access);
-            dir.write(file, &line)
-                .map_err(|error| Failure::of(&format!("{file}: {line}"), &error))?;
+            rustix::io::write(&opened, line.as_bytes())
+                .map_err(|error| Failure::of(&format!("{file}: {line}"), &error.into()))?;
         }
     }
     let held = list()?;

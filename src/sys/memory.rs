@@ -186,9 +186,11 @@ mod tests {
                     // SAFETY: there are 4096 bytes, and both parts end before that.
                     unsafe { memmove(start.add(to), start.add(from), count) };
                     let mut wanted = before.clone();
-                    for at in 0..count {
-                        wanted[to + at] = before[from + at];
-                    }
+                    let moved = before[from..from + count].iter();
+                    wanted[to..to + count]
+                        .iter_mut()
+                        .zip(moved)
+                        .for_each(|(to, from)| *to = *from);
                     assert!(bytes == wanted, "{count} bytes from {from} to {to}");
                 }
             }

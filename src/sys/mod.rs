@@ -1,6 +1,8 @@
 //! System calls that no crate wraps well, typed, on descriptors. The one room with `unsafe`; it holds no policy and logs nothing.
 #![allow(unsafe_code)]
 
+#[cfg(target_env = "musl")]
+pub mod allocator;
 pub mod bpf;
 pub mod child;
 pub mod clock;

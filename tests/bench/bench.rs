@@ -45,7 +45,7 @@ use stage::Stage;
 /// As in what ships: the engine's row would measure another allocator's work.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: svc::sys::allocator::Allocator = svc::sys::allocator::Allocator::empty();
 
 /// A row by its name, and what measures and prints it.
 type Row = (&'static str, fn(&Stage));
