@@ -9,6 +9,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Signal, pidfd_send_signal};
@@ -17,7 +19,6 @@ use serde::de::DeserializeOwned;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
 use super::failure::{Failure, Kind};
-use super::session::Session;
 use crate::control::channel::{Begun, Channel, Held};
 use crate::control::client::Client;
 use crate::control::{Request, WindowSize};
@@ -71,20 +72,19 @@ fn size() -> WindowSize {
     })
 }
 
-/// Asks, and stands between the caller and the command until it has ended. Whoever turns away leaves the terminal at this
-/// `place`.
+/// Asks over a connection, and stands between the caller and the command until it has ended. Whoever turns away leaves the
+/// terminal at this `place`.
 ///
 /// # Errors
 /// [`Failure`] that names `what`.
 pub fn follow<T: DeserializeOwned>(
-    session: &Session<'_>,
+    mut client: Client,
     what: &str,
     request: &Request,
     wanted: Wanted,
     place: Option<&Path>,
 ) -> Result<Came<T>, Failure> {
     let failed = |error: io::Error| Failure::new(Kind::Failed, what, error);
-    let mut client = session.connect(what)?;
     let (channel, theirs) = Channel::new().map_err(failed)?;
     let mut attached = Attached::new(wanted).map_err(failed)?;
     let given: Vec<BorrowedFd<'_>> = std::iter::once(theirs.as_fd())
@@ -127,7 +127,7 @@ fn go_on<T: DeserializeOwned>(
 ) -> Result<Came<T>, Failure> {
     let failed = |error: io::Error| Failure::new(Kind::Failed, what, error);
     let of_call = |error| Failure::of_call(what, error);
-    let signals = signals().map_err(failed)?;
+    let signals = Signals::register().map_err(failed)?;
     loop {
         if let Some(reply) = client.receive_ready::<T>().map_err(of_call)? {
             attached.drain();
@@ -137,10 +137,8 @@ fn go_on<T: DeserializeOwned>(
         if let Some(channel) = &channel {
             attached.hear(channel).map_err(failed)?;
         }
-        for (signal, pipe) in &signals {
-            if drained(pipe) {
-                attached.on_signal(*signal).map_err(failed)?;
-            }
+        for signal in signals.take() {
+            attached.on_signal(signal).map_err(failed)?;
         }
         if attached.copy() == Typed::Detach {
             attached.leave(&client, place).map_err(failed)?;
@@ -149,19 +147,33 @@ fn go_on<T: DeserializeOwned>(
     }
 }
 
-/// A pipe for each signal, readable once it has come.
-fn signals() -> io::Result<Vec<(i32, UnixStream)>> {
-    let one = |signal: &i32| {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(*signal, writer)?;
-        Ok((*signal, reader))
-    };
-    SIGNALS.iter().map(one).collect()
+/// Those that have come, and a pipe that is readable then.
+struct Signals {
+    pipe: UnixStream,
+    came: Vec<(i32, Arc<AtomicBool>)>,
 }
 
-fn drained(mut pipe: &UnixStream) -> bool {
-    pipe.read(&mut [0; 64]).is_ok_and(|count| count > 0)
+impl Signals {
+    fn register() -> io::Result<Self> {
+        let (pipe, writer) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        let one = |signal: &i32| {
+            let came = Arc::new(AtomicBool::new(false));
+            // In this order: what is readable has come.
+            signal_hook::flag::register(*signal, Arc::clone(&came))?;
+            signal_hook::low_level::pipe::register(*signal, writer.try_clone()?)?;
+            Ok((*signal, came))
+        };
+        let came = SIGNALS.iter().map(one).collect::<io::Result<_>>()?;
+        Ok(Self { pipe, came })
+    }
+
+    fn take(&self) -> impl Iterator<Item = i32> {
+        while (&self.pipe).read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+        let came = self.came.iter();
+        came.filter(|(_, came)| came.swap(false, Ordering::Relaxed))
+            .map(|(signal, _)| *signal)
+    }
 }
 
 /// What stands between the caller and the command.
@@ -216,15 +228,11 @@ impl Attached {
         Ok(writer.into())
     }
 
-    fn wait(&self, client: &Client, channel: Option<&Channel>, signals: &[(i32, UnixStream)]) -> io::Result<()> {
-        let mut waited = vec![PollFd::new(client.as_fd(), PollFlags::POLLIN)];
+    fn wait(&self, client: &Client, channel: Option<&Channel>, signals: &Signals) -> io::Result<()> {
+        let of = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut waited = vec![of(client.as_fd()), of(signals.pipe.as_fd())];
         let channel = channel.filter(|_| !self.told);
-        waited.extend(channel.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
-        waited.extend(
-            signals
-                .iter()
-                .map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
-        );
+        waited.extend(channel.map(|channel| of(channel.as_fd())));
         waited.extend(self.input.iter().chain(&self.outputs).filter_map(Copy::waits_for));
         match poll(&mut waited, PollTimeout::NONE) {
             Err(nix::Error::EINTR) => Ok(()),

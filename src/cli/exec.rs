@@ -30,7 +30,7 @@ pub fn run(session: &mut Session<'_>, order: Exec) -> Result<(), Failure> {
         working_directory: order.workdir,
         size: wanted.size(&what)?,
     });
-    let answer: Executed = match attach::follow(session, &what, &request, wanted, None)? {
+    let answer: Executed = match attach::follow(session.connect(&what)?, &what, &request, wanted, None)? {
         Came::Answer(answer) => answer,
         Came::Detached => return Ok(()),
     };

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::attach::{self, Came, Wanted};
 use super::failure::{Failure, Kind};
-use super::session::{self, Session};
+use super::session::{self, PATIENCE, Session};
 use super::{exec, jobs};
+use crate::control::client::Client;
 use crate::control::returns::Ran;
 use crate::control::view::{OutcomeKind, Version};
 use crate::control::{self, Request};
@@ -28,8 +29,9 @@ pub fn run(session: &mut Session<'_>, order: &Run) -> Result<(), Failure> {
         None => text::name(order, &root),
     };
     let what = format!("run {name}");
+    let mut client = session.connect(&what);
     let entry_point = match &root {
-        Root::Image(image) => entry_point(session, &what, image, order)?,
+        Root::Image(image) => entry_point(session, &mut client, &what, image, order)?,
         Root::Directory(_) | Root::Machine => Vec::new(),
     };
     let text = text::unit(order, &root, entry_point).map_err(|why| Failure::new(Kind::Usage, &what, why))?;
@@ -47,14 +49,15 @@ pub fn run(session: &mut Session<'_>, order: &Run) -> Result<(), Failure> {
         size: wanted.size(&what)?,
     });
     if order.detach {
-        let ran: Ran = session.ask_for_long(&what, &request)?;
+        let ran = client?.call::<Ran>(&request, None);
+        let ran = ran.map_err(|error| Failure::of_call(&what, error))?;
         jobs::conclude_failed(session, "run", &ran.outcomes)?;
         return match session.json {
             true => session.print_json(&serde_json::json!({ "unit": name })),
             false => Ok(writeln!(session.out, "{name}")?),
         };
     }
-    let came = attach::follow(session, &what, &request, wanted, Some(&terminal_of(session, &name)))?;
+    let came = attach::follow(client?, &what, &request, wanted, Some(&terminal_of(session, &name)))?;
     conclude(session, &what, came)
 }
 
@@ -100,8 +103,28 @@ fn spawn_step(result: Option<&str>) -> Option<(&str, Option<&str>)> {
 
 /// The words before those that were typed: docker run(1). An image that is not here is fetched, where its name says from
 /// which registry.
-fn entry_point(session: &mut Session<'_>, what: &str, image: &str, order: &Run) -> Result<Vec<String>, Failure> {
-    let state_dir = state_dir(session);
+fn entry_point(
+    session: &mut Session<'_>,
+    client: &mut Result<Client, Failure>,
+    what: &str,
+    image: &str,
+    order: &Run,
+) -> Result<Vec<String>, Failure> {
+    let told = client
+        .as_mut()
+        .ok()
+        .map(|client| client.call(&Request::Version, Some(PATIENCE)));
+    let told = match told {
+        Some(Err(_)) => {
+            // What may come over it still is no answer to anything else.
+            *client = session.connect(what);
+            None
+        }
+        told => told.and_then(Result::ok),
+    };
+    let told = told.map(|version: Version| PathBuf::from(version.state_dir));
+    // That of the supervisor that answers, or of the one that would.
+    let state_dir = session::state_dir(told, std::env::var_os("SVC_STATE_DIR"));
     let look = || image::root::entry_point(&state_dir.join(image::STORE), image);
     let mut found = look();
     #[cfg(feature = "registry")]
@@ -122,13 +145,6 @@ fn entry_point(session: &mut Session<'_>, what: &str, image: &str, order: &Run) 
         Err(error) if error.kind == image::Kind::Refused => Err(Failure::new(Kind::Invalid, what, error)),
         Err(error) => Err(Failure::new(Kind::Failed, what, error)),
     }
-}
-
-/// That of the supervisor that answers, or of the one that would.
-fn state_dir(session: &Session<'_>) -> PathBuf {
-    let version = session.ask::<Version>("run", &Request::Version);
-    let told = version.ok().map(|version| PathBuf::from(version.state_dir));
-    session::state_dir(told, std::env::var_os("SVC_STATE_DIR"))
 }
 
 /// `NAME=VALUE`, or the caller's own value of NAME, as docker has it; and what kind of terminal there is.

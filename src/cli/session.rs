@@ -20,7 +20,7 @@ use crate::image::DEFAULT_STATE_DIR;
 pub const DEFAULT_SOCKET: &str = "/run/svc/control.sock";
 
 /// How long a verb that does not wait for a unit waits for its answer. A supervisor answers in milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One run of a verb.
 pub struct Session<'a> {

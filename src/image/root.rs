@@ -20,6 +20,8 @@ use crate::unit::{Account, Command, Kind, RootFrom, Service, Signal, Unit};
 /// The largest manifest, index or configuration that is read: 4 MiB, as registries have it. It is held in memory.
 pub const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 
+const DOCUMENT_BYTES_USUAL: usize = 4096;
+
 #[derive(Deserialize)]
 struct Index {
     manifests: Vec<Entry>,
@@ -154,7 +156,7 @@ fn document<T: DeserializeOwned>(store: &Path, digest: Digest) -> Result<T> {
 }
 
 fn parsed<T: DeserializeOwned>(path: &Path, file: File) -> Result<T> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(DOCUMENT_BYTES_USUAL);
     let mut capped = file.take(DOCUMENT_BYTES_MAX);
     capped.read_to_end(&mut bytes).map_err(Error::at(path))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::refused(path.display(), error))

@@ -90,6 +90,11 @@ impl Files {
         self.instances.retain(|name| !names.contains(name));
     }
 
+    /// Whether this is a transient unit that goes when it has ended.
+    pub fn is_passing(&self, name: &UnitName) -> bool {
+        self.passing.contains(name)
+    }
+
     /// Transient units that go when they have ended.
     pub fn passing(&self) -> Vec<Box<str>> {
         self.passing.iter().map(|name| name.as_str().into()).collect()

@@ -60,7 +60,9 @@ impl Supervisor {
 
     /// A run has ended as it should: what it ran is what one can go back to.
     pub(super) fn approve_image(&self, unit: UnitId) {
-        let Some(unit) = self.engine.unit(unit).filter(|unit| is_image(unit)) else {
+        // Nobody goes back to what goes when it has ended.
+        let stays = |unit: &&Rc<Unit>| is_image(unit) && !self.files.is_passing(&unit.name);
+        let Some(unit) = self.engine.unit(unit).filter(stays) else {
             return;
         };
         let store = self.config.state_dir.join(image::STORE);

@@ -1,17 +1,18 @@
 //! Transient units: `svc run`. A unit file that a client has written, in a directory of svcd's own below all others; it
 //! lasts until the next boot, or until it is removed, by hand or, where the client wants it so, when the unit has ended.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::clients::Peer;
 use super::keep::FILES;
 use super::sessions::Attachment;
-use super::{Config, Supervisor};
+use super::{Config, Supervisor, clock};
 use crate::control::call::{Call, Verb};
 use crate::control::reply::{Failure, Told};
 use crate::control::{Run, view};
@@ -19,7 +20,7 @@ use crate::engine::changes::Images;
 use crate::engine::event::{Cause, Event};
 use crate::engine::{StateWord, UnitId};
 use crate::image;
-use crate::unit::{Unit, UnitName};
+use crate::unit::{Texts, Unit, UnitName, load};
 
 /// Where their files are.
 pub fn directory(config: &Config) -> PathBuf {
@@ -70,27 +71,25 @@ impl Supervisor {
                 Some(hint),
             )));
         }
-        let path = self
-            .write_transient(&name, &order.text)
+        self.write_transient(&name, &order.text)
             .map_err(|error| Failure::Failed(told(error.to_string(), None)))?;
-        let unit = self.units_on_disk().into_iter().find(|unit| unit.name == name);
-        let Some(unit) = unit else {
-            let _ = fs::remove_file(&path);
-            let failure = match self
-                .files
-                .findings
-                .iter()
-                .any(|finding| finding.unit.as_ref() == Some(&name))
-            {
-                true => self.no_such_unit(name.as_str()),
-                false => Failure::Refused(told("the unit directories cannot be read as they are".to_owned(), None)),
-            };
-            // What is wrong with it concerns nobody any more.
-            self.files
-                .findings
-                .retain(|finding| finding.unit.as_ref() != Some(&name));
-            return Err(failure);
+        let mut texts = Texts::new();
+        let read = load::one(&self.files.path, &name, self.units_in_force(), &mut texts);
+        self.keep.take_texts(texts);
+        let (unit, findings) = match read {
+            Ok(read) => read,
+            Err(findings) => {
+                self.remove_transient(&name);
+                self.files.findings.extend(findings);
+                let failure = self.no_such_unit(name.as_str());
+                // What is wrong with it concerns nobody any more.
+                self.files
+                    .findings
+                    .retain(|finding| finding.unit.as_ref() != Some(&name));
+                return Err(failure);
+            }
         };
+        self.files.findings.extend(findings);
         if order.remove {
             self.files.passing.insert(name.clone());
             self.keep.touch(FILES);
@@ -113,7 +112,7 @@ impl Supervisor {
     }
 
     /// Whole or not at all. What is in it may be secret.
-    fn write_transient(&self, name: &UnitName, text: &str) -> std::io::Result<PathBuf> {
+    fn write_transient(&mut self, name: &UnitName, text: &str) -> std::io::Result<()> {
         let dir = directory(&self.config);
         fs::create_dir_all(&dir)?;
         let path = dir.join(format!("{name}.toml"));
@@ -124,7 +123,15 @@ impl Supervisor {
         written
             .and_then(|()| fs::rename(&new, &path))
             .inspect_err(|_| drop(fs::remove_file(&new)))?;
-        Ok(path)
+        self.watch.take_own(&dir, &file_names(&[&new, &path]), clock::mono());
+        Ok(())
+    }
+
+    fn remove_transient(&mut self, name: &UnitName) {
+        let dir = directory(&self.config);
+        let path = dir.join(format!("{name}.toml"));
+        let _ = fs::remove_file(&path);
+        self.watch.take_own(&dir, &file_names(&[&path]), clock::mono());
     }
 
     /// Transient units that have had their run go, and then their callers hear of the end.
@@ -150,10 +157,14 @@ impl Supervisor {
         }
         for name in &gone {
             self.files.passing.remove(name);
-            let _ = fs::remove_file(directory(&self.config).join(format!("{name}.toml")));
+            self.remove_transient(name);
             image::pins::forget(&self.config.state_dir.join(image::STORE), name.as_str());
         }
         self.files.forget_instances(&gone);
+        let is_gone = |unit: &UnitName| gone.contains(unit);
+        self.files
+            .findings
+            .retain(|finding| !finding.unit.as_ref().is_some_and(is_gone));
         self.keep.touch(FILES);
         self.take_over_units(|units| units.retain(|unit| !gone.contains(&unit.name)), Cause::Files);
     }
@@ -169,6 +180,10 @@ impl Supervisor {
         ];
         !state.is_some_and(|state| moves.contains(&state)) && self.lives.get(&unit).is_none()
     }
+}
+
+fn file_names<'a>(paths: &[&'a Path]) -> Vec<&'a OsStr> {
+    paths.iter().filter_map(|path| path.file_name()).collect()
 }
 
 /// They last no longer than the supervisor that was told of them.

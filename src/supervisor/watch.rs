@@ -4,6 +4,7 @@
 //! A directory that vanishes, or is replaced by an empty one (an unmount), changes nothing until it is back.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -46,17 +47,27 @@ impl Watch {
 
     /// Takes the kernel's events; any event means that something may have changed.
     pub fn on_readable(&mut self, now: Mono) {
+        self.take_own(Path::new(""), &[], now);
+    }
+
+    /// After files of these names in a directory were changed by this program, which has no need to look: takes the
+    /// kernel's events of that. Others mean what they always do.
+    pub fn take_own(&mut self, dir: &Path, names: &[&OsStr], now: Mono) {
         let mut buffer = [0_u8; 16384];
-        let mut any = false;
+        let mut is_other = false;
         while let Ok(events) = self.inotify.read_events(&mut buffer) {
-            let before = any;
-            any |= events.count() > 0;
-            if any == before {
+            let mut any = false;
+            for event in events {
+                any = true;
+                let is_there = |(path, watch): &(PathBuf, WatchDescriptor)| *watch == event.wd && path == dir;
+                let is_own = event.name.is_some_and(|name| names.contains(&name));
+                is_other |= !(is_own && self.watches.iter().any(is_there));
+            }
+            if !any {
                 break;
             }
-            any = true;
         }
-        if any {
+        if is_other {
             self.mark(now);
         }
     }

@@ -110,8 +110,42 @@ pub fn instantiate(path: &SearchPath, name: &UnitName, texts: &mut Texts) -> Res
         return Err(Vec::new());
     };
     let (unit, findings) = read_unit(path, name, &template, texts);
-    let bad = findings.iter().any(|finding| finding.severity == Severity::Error);
-    unit.filter(|_| !bad).map(Rc::new).ok_or(findings)
+    unit.filter(|_| !has_error(&findings)).map(Rc::new).ok_or(findings)
+}
+
+/// One unit of a file of its own, beside others that are known, and what is odd about it. The texts of its files go to the
+/// others.
+///
+/// # Errors
+/// What is wrong with its files, or with it beside the others; nothing, where there is no such file.
+pub fn one(
+    path: &SearchPath,
+    name: &UnitName,
+    others: Vec<Rc<Unit>>,
+    texts: &mut Texts,
+) -> Result<(Rc<Unit>, Vec<Finding>), Vec<Finding>> {
+    let mut files = path.directories().iter().map(|dir| dir.join(format!("{name}.toml")));
+    let Some(file) = files.find(|file| file.symlink_metadata().is_ok()) else {
+        return Err(Vec::new());
+    };
+    let (unit, mut findings) = read_unit(path, name, &file, texts);
+    let Some(unit) = unit.map(Rc::new) else {
+        return Err(findings);
+    };
+    let mut units: BTreeMap<UnitName, Rc<Unit>> = others.into_iter().map(|unit| (unit.name.clone(), unit)).collect();
+    units.insert(name.clone(), Rc::clone(&unit));
+    let beside = check::units(&units)
+        .into_iter()
+        .filter(|finding| concerns(finding, name));
+    findings.extend(beside.map(with_source));
+    match has_error(&findings) {
+        true => Err(findings),
+        false => Ok((unit, findings)),
+    }
+}
+
+fn has_error(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
 /// The units of these files and directories, as if they were the search path.
@@ -156,7 +190,7 @@ fn concerns(finding: &Finding, name: &UnitName) -> bool {
 }
 
 fn take((unit, findings): (Option<Unit>, Vec<Finding>), name: &UnitName, set: &mut UnitSet) {
-    let bad = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let bad = has_error(&findings);
     set.findings.extend(findings);
     if let Some(mut unit) = unit.filter(|_| !bad) {
         share(&mut unit, &set.units);
