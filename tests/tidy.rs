@@ -50,7 +50,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("init", &["sys"]),
     ("sys", &[]),
     ("reaper", &[]),
-    ("bin", &["supervisor", "cli"]),
+    // sys: their allocator.
+    ("bin", &["supervisor", "cli", "sys"]),
 ];
 
 /// What the engine may not touch, since it is replayed by the simulation: the world outside its arguments.

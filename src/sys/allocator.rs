@@ -1,5 +1,5 @@
-//! The allocator of both programs: dlmalloc's, behind a lock that costs nothing where one thread is all there is. That crate's
-//! own is a mutex of the C library's, which took as long as the allocator itself.
+//! The allocator of both programs: dlmalloc's, behind a lock that costs nothing where one thread is all there is. That
+//! crate's own is a mutex of the C library's, which took as long as the allocator itself.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;

@@ -113,8 +113,7 @@ pub fn instantiate(path: &SearchPath, name: &UnitName, texts: &mut Texts) -> Res
     unit.filter(|_| !has_error(&findings)).map(Rc::new).ok_or(findings)
 }
 
-/// One unit of a file of its own, beside others that are known, and what is odd about it. The texts of its files go to the
-/// others.
+/// One unit of a file of its own beside others that are known, and what is odd about it. Its texts go to the others.
 ///
 /// # Errors
 /// What is wrong with its files, or with it beside the others; nothing, where there is no such file.
