@@ -263,6 +263,29 @@ fn a_port_that_a_proxy_is_to_have_is_refused_where_it_is_taken() {
     nothing_is_taken(&lan);
 }
 
+/// Who is being started meanwhile has a copy of svcd's descriptors until it executes.
+#[test]
+fn a_port_is_nobodys_once_its_unit_is_down_whoever_is_being_started() {
+    if !can_have_links("a_port_is_nobodys_once_its_unit_is_down_whoever_is_being_started") {
+        return;
+    }
+    let lan = Lan::new();
+    let ends = "[service]\ntype = \"exec\"\nexec-start = [\"/bin/false\"]\n[network]\nmode = \"bridge\"\n";
+    let publishes = format!("{ends}publish = [\"8080:80\"]\n");
+    let again_and_again = format!("{ends}[restart]\ndelay = \"3ms\"\nmax-delay = \"3ms\"\n");
+    let plan = lan.plan().unit("a", &publishes).unit("b", &publishes);
+    let svcd = plan.unit("again", &again_and_again).start();
+    svcd.ok(&["start", "again"]);
+    for _ in 0..often(40) {
+        for unit in ["a", "b"] {
+            svcd.ok(&["start", unit]);
+            svcd.ok(&["stop", unit]);
+        }
+    }
+    svcd.ok(&["stop", "again"]);
+    nothing_is_taken(&lan);
+}
+
 /// Its end is the service's own: the proxy is none of its processes, and goes with it.
 #[test]
 fn a_service_that_ends_has_ended_whatever_its_proxy_does() {

@@ -117,6 +117,16 @@ impl Inlet {
     }
 }
 
+/// A child that was cloned meanwhile has a copy until it executes another program. A port of TCP is not taken by that: what
+/// does not listen is in the way of nobody who says SO_REUSEADDR; tcp(7), ip(7).
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if self.way.protocol == Protocol::Tcp {
+            let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        }
+    }
+}
+
 /// One that never waits.
 pub fn new_socket(address: SocketAddr, protocol: Protocol) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() {

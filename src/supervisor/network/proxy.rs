@@ -75,11 +75,12 @@ impl HeldPorts {
     /// Those that are to lead to the same ports of the machine; the others are nobody's from now on.
     fn take(&mut self, unit: UnitId, ways: &[Way]) -> Vec<Inlet> {
         let held = self.0.remove(&unit).into_iter().flatten();
-        let again = held.filter_map(|inlet| {
+        let again = held.filter_map(|mut inlet| {
             let way = ways
                 .iter()
                 .find(|way| way.at == inlet.way.at && way.protocol == inlet.way.protocol)?;
-            Some(Inlet { way: *way, ..inlet })
+            inlet.way = *way;
+            Some(inlet)
         });
         again.collect()
     }
