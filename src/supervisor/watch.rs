@@ -210,3 +210,39 @@ fn holds_units(dir: &Path) -> bool {
     let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.any(|entry| entry.path().extension().is_some_and(|ext| ext == "toml"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_svcd_writes_itself_is_no_reason_to_look() {
+        let root = tempfile::tempdir().unwrap();
+        let [own, other] = ["own", "other"].map(|name| root.path().join(name));
+        for dir in [&own, &other] {
+            fs::create_dir(dir).unwrap();
+        }
+        let mut watch = Watch::new().unwrap();
+        let now = Mono::default();
+        watch.begin_read(&[own.clone(), other.clone()], now).unwrap();
+        let names = ["web.toml", ".web.new"].map(OsStr::new);
+        let write_own = || {
+            fs::write(own.join(".web.new"), "a").unwrap();
+            fs::rename(own.join(".web.new"), own.join("web.toml")).unwrap();
+        };
+        write_own();
+        watch.take_own(&own, &names, now);
+        assert_eq!(watch.due(), None);
+        // Of anybody else it is: of that name elsewhere, of another name here, and what came meanwhile.
+        for file in [other.join("web.toml"), own.join("db.toml")] {
+            fs::write(file, "a").unwrap();
+            write_own();
+            watch.take_own(&own, &names, now);
+            assert_eq!(watch.due(), Some((now, now)));
+            watch.set_due(None);
+        }
+        fs::remove_file(own.join("web.toml")).unwrap();
+        watch.on_readable(now);
+        assert_eq!(watch.due(), Some((now, now)));
+    }
+}

@@ -183,7 +183,8 @@ fn a_directory_is_a_root_that_stays_as_it_is() {
     svcd.line("kept", "/made");
 }
 
-/// What was saved a moment before is taken over all the same: `svc run` reads the directories and takes only its own unit.
+/// What was saved a moment before is taken over all the same: `svc run` reads its own file, and takes no event for read but
+/// its own.
 #[test]
 fn a_run_right_after_an_edit_does_not_swallow_it() {
     let svcd = Svcd::with(&[("web", SLEEPER)]);

@@ -141,6 +141,61 @@ fn templates_make_instances() {
 }
 
 #[test]
+fn one_unit_is_read_beside_those_that_are_known() {
+    let units = Units::new(&[
+        (
+            "web.toml",
+            "[unit]\nafter = [\"db\", \"gone\"]\n[service]\nexec-start = \"/bin/true\"\n",
+        ),
+        ("web.toml.d/10.toml", "[service]\nnice = 3\n"),
+        (
+            "db.toml",
+            "[unit]\nafter = [\"web\"]\n[service]\nexec-start = \"/bin/true\"\n",
+        ),
+        ("bad.toml", "[service]\nexec-start = \"/bin/true\"\nnice = 50\n"),
+    ]);
+    let one = |name: &str, others: &[&str]| {
+        let others = others.iter().map(|name| Rc::new(unit_of_name(name)));
+        load::one(
+            &units.path(),
+            &UnitName::new(name).unwrap(),
+            others.collect(),
+            &mut Texts::new(),
+        )
+    };
+    let (web, findings) = one("web", &["db", "odd"]).unwrap();
+    assert_eq!(service(&web).scheduling.nice, 3);
+    let told: Vec<&str> = findings.iter().map(|finding| &*finding.message).collect();
+    assert_eq!(told, ["no such unit: `gone`"]);
+    assert_eq!(one("bad", &[]).unwrap_err().len(), 1);
+    assert_eq!(one("nope", &[]), Err(Vec::new()));
+    // An order that cannot be kept is one beside the others.
+    let db = load::one(
+        &units.path(),
+        &UnitName::new("db").unwrap(),
+        Vec::new(),
+        &mut Texts::new(),
+    )
+    .unwrap()
+    .0;
+    let cycle = load::one(
+        &units.path(),
+        &UnitName::new("web").unwrap(),
+        vec![db],
+        &mut Texts::new(),
+    )
+    .unwrap_err();
+    assert!(
+        cycle.iter().any(|finding| finding.message.starts_with("cycle: ")),
+        "{cycle:?}"
+    );
+}
+
+fn unit_of_name(name: &str) -> Unit {
+    Unit::target(UnitName::new(name).unwrap())
+}
+
+#[test]
 fn a_bad_template_is_told_for_the_instance_that_wants_it() {
     let units = Units::new(&[
         ("web@.toml", "[service]\nexec-start = \"/bin/true\"\nnice = 50\n"),
