@@ -53,7 +53,7 @@ pub const REFUSE: &str = "refuse";
 pub struct Written {
     /// What they are of.
     pub plan: Plan,
-    /// Of the kernel's rules; not 0.
+    /// Of the kernel's rules; 0: not known.
     pub generation: u32,
 }
 
@@ -71,7 +71,7 @@ pub struct Written {
 pub fn replace(plan: &Plan, written: Option<&Written>, socket: &mut Socket) -> Result<u32, Refused> {
     let now = generation(socket).unwrap_or(0);
     let next = if now == 0 { 0 } else { now.checked_add(1).unwrap_or(1) };
-    let is_there = written.filter(|written| written.generation == now);
+    let is_there = written.filter(|written| now != 0 && written.generation == now);
     if let Some(batch) = is_there.and_then(|written| changes(written, plan))
         && batch.commit(socket).is_ok()
     {
