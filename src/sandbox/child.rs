@@ -18,7 +18,7 @@ use super::report::{self, StepFailed};
 use super::setup::{Setup, Step};
 use super::user_namespace::{self, Users};
 use super::{capabilities, clocks, connect, directories, elsewhere, groups, landlock, scheduling, terminal, view};
-use crate::sys::child::exit;
+use crate::sys::child::{close_each, exit};
 use crate::sys::clone::{Cloned, clone3};
 use crate::sys::inherit;
 use crate::unit::namespaces::IdMap;
@@ -35,11 +35,13 @@ pub struct Child {
     pub report: OwnedFd,
 }
 
-/// Clones a child with its order, into the cgroup v2 directory `cgroup` if one is given.
+/// Clones a child with its order, into the cgroup v2 directory `cgroup` if one is given. What has `ports` of the machine that
+/// are nobody's in it is closed there at once: a port that the caller closes meanwhile would stay taken until the child
+/// executes.
 ///
 /// # Errors
 /// As pipe2(2), setns(2) and clone3(2).
-pub fn start(setup: &Setup<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Child> {
+pub fn start(setup: &Setup<'_>, cgroup: Option<BorrowedFd<'_>>, ports: &[BorrowedFd<'_>]) -> io::Result<Child> {
     let (report, reports_end) = pipe_with(PipeFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&report, true)?;
     let cloned = match setup.into {
@@ -49,6 +51,7 @@ pub fn start(setup: &Setup<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Ch
     match cloned {
         Cloned::Parent { pid, pidfd } => Ok(Child { pid, pidfd, report }),
         Cloned::Child => {
+            close_each(ports);
             // What is passed on takes its first numbers.
             let reports_end = inherit::moved_up(reports_end);
             let failed = perform(setup);

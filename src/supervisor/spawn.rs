@@ -285,7 +285,8 @@ impl Supervisor {
             Who::Holder | Who::Command(Role::Main(_)) => group.clone_into(),
             Who::Command(_) | Who::Session(_) | Who::Proxy | Who::Sweeper => group.clone_beside(),
         });
-        let child = sandbox::start(&setup, into).map_err(|error| from_io("clone", &error))?;
+        let ports: Vec<BorrowedFd<'_>> = self.sockets_of_others(unit).chain(self.proxied_ports()).collect();
+        let child = sandbox::start(&setup, into, &ports).map_err(|error| from_io("clone", &error))?;
         self.drop_connection(unit, who);
         self.watch_process(unit, who, child)
     }

@@ -26,6 +26,15 @@ pub fn close_all_but(keep: &[BorrowedFd<'_>], null: BorrowedFd<'_>) {
     close_range(first, u32::MAX);
 }
 
+/// Closes these.
+///
+/// For a child that has no use for them, and ends in another program or with [`exit`].
+pub fn close_each(descriptors: &[BorrowedFd<'_>]) {
+    for fd in descriptors {
+        close_range(fd.as_raw_fd() as u32, fd.as_raw_fd() as u32);
+    }
+}
+
 fn close_range(first: u32, last: u32) {
     // SAFETY: the call takes three numbers. Whatever object owns one of these descriptors belongs to the parent's part
     // of the program, which the caller has promised not to run.

@@ -1,6 +1,7 @@
 //! File systems that do not answer, and very many of them: only the unit that needs one waits.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,32 @@ fn row_45_a_hung_file_system_holds_up_only_who_needs_it() {
     let before = svcd.holds();
     hang(&svcd, &names);
     svcd.is_back_to(before);
+}
+
+/// Whose child works on its set-up has the ports of no other open meanwhile.
+#[test]
+fn a_port_is_nobodys_once_its_unit_is_down_whoever_hangs_in_set_up() {
+    let Some(plan) = plan("a_port_is_nobodys_once_its_unit_is_down_whoever_hangs_in_set_up") else {
+        return;
+    };
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap();
+    drop(free);
+    let hung = plan.dir().join("hung/x").display().to_string();
+    let stuck = format!("{SLEEPER}working-directory = \"{hung}\"\ntimeout-start = \"infinity\"\n");
+    let web = format!("{SLEEPER}[[socket]]\nlisten-stream = \"{port}\"\n");
+    let svcd = plan.unit("stuck", &stuck).unit("web", &web).start();
+    serve(&svcd);
+    svcd.ok(&["start", "web"]);
+    svcd.ok(&["start", "--no-wait", "stuck"]);
+    eventually("it works on its set-up", || {
+        let all = svcd.json(&["ps", "stuck"]);
+        all.as_array().is_some_and(|all| !all.is_empty())
+    });
+    svcd.ok(&["stop", "web"]);
+    eventually("its port is free", || TcpListener::bind(port).is_ok());
+    assert_eq!(svcd.state("stuck"), "starting");
+    svcd.ok(&["stop", "server", "stuck"]);
 }
 
 /// Starts them all where nothing answers, sees that svcd and others do, and ends it.

@@ -15,7 +15,7 @@
 mod ports;
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -206,6 +206,14 @@ impl Supervisor {
             );
             port.proxied.try_again();
         }
+    }
+
+    /// All ports that proxies lead, and those that are held for one.
+    pub(in crate::supervisor) fn proxied_ports(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let ports = self.lives.iter().filter_map(|(_, life)| life.port.as_ref());
+        let inlets = ports.flat_map(|port| &port.proxied.inlets);
+        let held = self.networks.held.0.values().flatten();
+        inlets.chain(held).map(|inlet| inlet.socket.as_fd())
     }
 
     /// When the next proxy is to be made.

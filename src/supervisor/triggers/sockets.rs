@@ -295,6 +295,12 @@ impl Supervisor {
             .collect()
     }
 
+    /// Those of the other units.
+    pub(in crate::supervisor) fn sockets_of_others(&self, unit: UnitId) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let others = self.triggers.sockets.iter().filter(move |(its, _)| **its != unit);
+        others.flat_map(|(_, sockets)| sockets.open.iter().map(|open| open.fd.as_fd()))
+    }
+
     /// Those of a former life: handed over, or held by a process of the unit, which has them too.
     pub(super) fn take_over_sockets(&mut self, former: &mut Former) {
         let kept: Vec<(UnitId, Vec<KeptSocket>)> = former
