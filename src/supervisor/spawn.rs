@@ -234,7 +234,6 @@ impl Supervisor {
         };
         let service = instead.unwrap_or(own);
         let join_files: Vec<BorrowedFd<'_>> = life.group.iter().flat_map(Group::join_files).map(AsFd::as_fd).collect();
-        let roots = super::sweep::roots(&self.config);
         // Where nobody keeps the namespaces, those of the main process are where a client's command belongs.
         let is_probe = who == Who::Command(Role::Probe);
         let inside = match who {
@@ -256,7 +255,7 @@ impl Supervisor {
             names: self.names_for(life),
             joined: self.joined_of(life)?,
             network: network.as_ref().map(AsFd::as_fd),
-            roots: &roots,
+            roots: &super::sweep::roots(&self.config),
             unit: &life.unit,
             service,
             kernel: &self.kernel,
@@ -285,7 +284,7 @@ impl Supervisor {
             Who::Holder | Who::Command(Role::Main(_)) => group.clone_into(),
             Who::Command(_) | Who::Session(_) | Who::Proxy | Who::Sweeper => group.clone_beside(),
         });
-        let ports: Vec<BorrowedFd<'_>> = self.sockets_of_others(unit).chain(self.proxied_ports()).collect();
+        let ports = self.ports_of_others(unit);
         let child = sandbox::start(&setup, into, &ports).map_err(|error| from_io("clone", &error))?;
         self.drop_connection(unit, who);
         self.watch_process(unit, who, child)

@@ -295,10 +295,11 @@ impl Supervisor {
             .collect()
     }
 
-    /// Those of the other units.
-    pub(in crate::supervisor) fn sockets_of_others(&self, unit: UnitId) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let others = self.triggers.sockets.iter().filter(move |(its, _)| **its != unit);
-        others.flat_map(|(_, sockets)| sockets.open.iter().map(|open| open.fd.as_fd()))
+    /// What is open at ports of the machine for other units, and for proxies.
+    pub(in crate::supervisor) fn ports_of_others(&self, unit: UnitId) -> Vec<BorrowedFd<'_>> {
+        let others = self.triggers.sockets.iter().filter(|(its, _)| **its != unit);
+        let sockets = others.flat_map(|(_, sockets)| sockets.open.iter().map(|open| open.fd.as_fd()));
+        sockets.chain(self.proxied_ports()).collect()
     }
 
     /// Those of a former life: handed over, or held by a process of the unit, which has them too.
