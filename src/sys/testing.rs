@@ -2,8 +2,16 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use super::clone::{Cloned, clone3};
+
+/// So many milliseconds, or as much on the emulated processor of a guest, which says how many times slower it is.
+pub fn within(milliseconds: u64) -> Duration {
+    let slowness = std::env::var("SVC_TEST_SLOWNESS").ok();
+    let slowness = slowness.map_or(1, |times| times.parse().expect("a whole number"));
+    Duration::from_millis(milliseconds) * slowness
+}
 
 /// A child of a test; killed and waited for when dropped.
 #[derive(Debug)]

@@ -117,7 +117,7 @@ impl Inlet {
     }
 }
 
-/// A child that was cloned meanwhile has a copy until it executes another program. A port of TCP is not taken by that: what
+/// A child that is being cloned has a copy until its first step, which closes it. A port of TCP is not taken by that: what
 /// does not listen is in the way of nobody who says SO_REUSEADDR; tcp(7), ip(7).
 impl Drop for Inlet {
     fn drop(&mut self) {

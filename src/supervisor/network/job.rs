@@ -19,6 +19,7 @@ use crate::unit::{Peer, Rule, UnitName};
 /// What the child tells that has carried a plan out: the generation of the rules, or that the kernel has none.
 const WITH_RULES: &str = "network rules hold";
 const WITHOUT_RULES: &str = "network without rules";
+
 /// One that is at it.
 #[derive(Debug)]
 pub struct Job {
@@ -156,7 +157,7 @@ impl Supervisor {
         self.settle_network();
     }
 
-    /// Whether this is the child that carries the plan out: its end is told by its status.
+    /// Whether this is the child that carries the plan out: it is waited for here.
     pub(in crate::supervisor) fn is_network_job(&self, pid: i32) -> bool {
         self.networks.job.as_ref().is_some_and(|job| job.child.pid == pid)
     }
