@@ -208,6 +208,7 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
         jobs,
         nth,
         kept,
+        follows,
         restarts,
         tries,
         budget,
@@ -245,6 +246,7 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
     object.field("jobs", jobs);
     object.field("nth", nth);
     object.field("kept", kept);
+    object.field("follows", follows);
     object.field("restarts", restarts);
     object.field("tries", tries);
     object.field("budget", budget);
@@ -290,6 +292,7 @@ fn read_slot(fields: &Map<String, Value>, find: &mut impl FnMut(&UnitName, &str)
         jobs: field(fields, "jobs").unwrap_or_default(),
         nth: field(fields, "nth")?,
         kept,
+        follows: field(fields, "follows")? || kept,
         restarts: field(fields, "restarts")?,
         tries: field::<u32>(fields, "tries")?.min(TRIES_MAX),
         budget: field::<Budget>(fields, "budget")?,

@@ -20,8 +20,8 @@ pub struct Awaited {
     pub find_main: bool,
     /// [`super::Event::Emptied`].
     pub empty: bool,
-    /// [`super::Event::Released`]; true: with what is kept for the next run.
-    pub release: Option<bool>,
+    /// [`super::Event::Released`]: what [`super::Action::Release`] said of what is kept, and whether another run follows.
+    pub release: Option<(bool, bool)>,
 }
 
 impl Engine {
@@ -63,7 +63,7 @@ impl Engine {
             },
             State::Stuck { .. } => Awaited { empty: true, ..nothing },
             State::Releasing { .. } => Awaited {
-                release: Some(slot.kept),
+                release: Some((slot.kept, slot.follows)),
                 ..nothing
             },
             State::Inactive
@@ -104,7 +104,7 @@ impl Engine {
             return;
         };
         slot.nth = run.nth;
-        slot.kept = false;
+        (slot.kept, slot.follows) = (false, false);
         slot.run_unit = slot.unit.clone();
         let Some(service) = slot.service() else { return };
         let (timeout, until) = (after(now, service.timeout_stop), after(now, service.runtime_max));

@@ -179,7 +179,7 @@ impl Engine {
         let now = self.now.mono;
         let Some(slot) = self.slot_mut(unit) else { return };
         // What the run before left is this one's now.
-        slot.kept = false;
+        (slot.kept, slot.follows) = (false, false);
         let Some(service) = slot.service() else {
             return self.become_ready(unit);
         };

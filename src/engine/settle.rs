@@ -278,9 +278,6 @@ impl Engine {
                 State::Stopping { .. } | State::Stuck { .. } | State::Releasing { .. } => {
                     return self.mark_requested(unit);
                 }
-                State::Backoff { .. } | State::Waiting | State::Blocked if slot.kept => {
-                    return self.leave_backoff(unit);
-                }
                 State::Inactive
                 | State::Failed
                 | State::Skipped
@@ -288,9 +285,10 @@ impl Engine {
                 | State::Blocked
                 | State::Arming { .. }
                 | State::Armed
-                | State::Backoff { .. } => {
-                    self.end_stop_of_idle(unit);
-                }
+                | State::Backoff { .. } => match slot.follows {
+                    true => return self.leave_backoff(unit),
+                    false => self.end_stop_of_idle(unit),
+                },
             }
         }
         let Some(slot) = self.slot(unit) else { return };
@@ -299,6 +297,9 @@ impl Engine {
                 let why = if slot.is_masked() { "masked" } else { "no longer wanted" };
                 if let Some(slot) = self.slot_mut(unit) {
                     slot.wish = None;
+                }
+                if self.slot(unit).is_some_and(|slot| slot.follows) {
+                    return self.release_between(unit, false);
                 }
                 self.set_state(unit, State::Inactive, None);
                 self.disarm(unit);
@@ -363,6 +364,10 @@ impl Engine {
                         self.set_state(unit, State::Waiting, None);
                     }
                 }
+            }
+            // It does not come soon.
+            Some((_, Obstacle::Block(..))) if self.slot(unit).is_some_and(|slot| slot.follows) => {
+                self.release_between(unit, false);
             }
             Some((at, Obstacle::Block(other, why))) => {
                 let Some(slot) = self.slot_mut(unit) else { return };

@@ -140,6 +140,8 @@ pub struct Slot {
     pub nth: u32,
     /// The run before left its cgroup for the next one.
     pub kept: bool,
+    /// Its last run was released with the word that another follows: what is there for that has to be released again.
+    pub follows: bool,
     pub restarts: u32,
     /// Tries in a row that were not stable.
     pub tries: u32,
@@ -188,6 +190,7 @@ impl Slot {
             jobs: Vec::new(),
             nth: 0,
             kept: false,
+            follows: false,
             restarts: 0,
             tries: 0,
             budget: Budget::default(),

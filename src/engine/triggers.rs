@@ -126,6 +126,9 @@ impl Engine {
                 slot.arms.set = Set::Stale;
             }
             self.out.push(Action::Arm { unit });
+        } else if waits && slot.follows {
+            // Nobody knows when that is.
+            self.release_between(unit, false);
         } else if waits {
             self.set_state(unit, State::Armed, None);
             // Who accepts is up with that; to others, a start is for a run.

@@ -114,7 +114,7 @@ impl Supervisor {
         if self
             .lives
             .get(&unit)
-            .is_some_and(|life| life.holder.is_some() || life.started().next().is_some())
+            .is_some_and(|life| kept.on_bridge || life.holder.is_some() || life.started().next().is_some())
         {
             self.stays_on_bridge(unit);
             self.take_ports_back(unit, kept, former);
@@ -287,8 +287,8 @@ impl Supervisor {
         if awaited.empty {
             self.await_empty(run);
         }
-        if let Some(keep) = awaited.release {
-            self.release(run, keep, keep);
+        if let Some((keep, again)) = awaited.release {
+            self.release(run, keep, again);
         }
     }
 

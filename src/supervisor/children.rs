@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 use super::Supervisor;
 use super::clock;
 use super::ends::reap;
-use super::lives::Process;
+use super::lives::{Life, Process};
 use super::poll::{Source, Who};
 use super::spawn::kind_of;
 use crate::engine::event::{Event, Mono, Role, SpawnFailure, SpawnFailureKind};
@@ -249,9 +249,7 @@ impl Supervisor {
             return self.queue.push_back(Event::Released { run });
         }
         life.keep_after_sweep = keep;
-        life.port
-            .iter_mut()
-            .for_each(|port| port.proxied.another_follows = again);
+        life.port.iter_mut().for_each(|port| port.another_follows = again);
         if !self.sweep(run.unit, again) {
             self.release_swept(run, keep);
         }
@@ -316,7 +314,9 @@ impl Supervisor {
         let run = life.run;
         Self::unwatch_oom(&mut self.poll, life);
         Self::stop_listening(&self.config, &mut self.poll, life);
-        self.lives.remove(&unit);
+        if let Some(rest) = self.lives.remove(&unit).and_then(Life::between_runs) {
+            self.lives.insert(unit, rest);
+        }
         self.queue.push_back(Event::Released { run });
     }
 

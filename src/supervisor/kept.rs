@@ -138,6 +138,8 @@ pub struct KeptLife {
     pub proxy: Option<KeptProcess>,
     /// The ports that it leads.
     pub inlets: Vec<Descriptor>,
+    /// It is on the bridge.
+    pub on_bridge: bool,
     pub commands: Vec<(Role, KeptProcess)>,
     /// Commands of clients, by their numbers.
     pub sessions: Vec<(u64, KeptProcess)>,
@@ -155,7 +157,7 @@ pub struct KeptLife {
     pub lacks: Vec<(Box<str>, Box<str>)>,
 }
 saved!(struct KeptLife {
-    nth, holder, proxy, inlets, commands, sessions, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, notify, lacks
+    nth, holder, proxy, inlets, on_bridge, commands, sessions, queued, killing, killed, frozen, dynamic_user, oom_before, invocation, notify, lacks
 });
 
 impl KeptLife {
@@ -166,6 +168,7 @@ impl KeptLife {
             holder: life.holder.as_ref().map(KeptProcess::of),
             proxy: life.proxy.as_ref().map(KeptProcess::of),
             inlets: life.port.as_ref().map(|port| port.proxied.kept()).unwrap_or_default(),
+            on_bridge: life.port.is_some(),
             commands: commands
                 .map(|(role, process)| (*role, KeptProcess::of(process)))
                 .collect(),

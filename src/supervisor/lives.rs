@@ -141,6 +141,18 @@ impl Life {
         true
     }
 
+    /// It stays on the bridge for the run that follows.
+    pub fn keeps_port(&self) -> bool {
+        self.port.as_ref().is_some_and(|port| port.another_follows)
+    }
+
+    /// What stays of it for the run that follows, without anything of its own.
+    pub fn between_runs(self) -> Option<Self> {
+        let port = Some(self.port.filter(|port| port.another_follows)?);
+        let rest = Self::new(self.run, self.unit, None, self.sandbox);
+        Some(Self { port, ..rest })
+    }
+
     /// The process that runs a command.
     pub fn command(&self, role: Role) -> Option<&Process> {
         self.commands

@@ -3,6 +3,9 @@
 //! A unit joins before its first process, and leaves when its run is released. Each change makes the plan another; one
 //! child at a time carries the plan out as it is by then, and whoever waits goes on when a child has that began after it
 //! came. Addresses are recorded, so that a unit has the same for good.
+//!
+//! Where another run follows, the unit stays: its name, its address and its rules are as they were, and its ports are held.
+//! Only its link goes, with its namespace. Who connects meanwhile is not refused, and reaches the next run.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,7 +26,7 @@ mod settings;
 use ahead::Ahead;
 use job::Job;
 pub use names::Names;
-pub use proxy::{HeldPorts, Proxied, is_proxy};
+pub use proxy::{Proxied, is_proxy};
 pub use settings::NetworkSettings;
 
 use super::lives::Life;
@@ -59,8 +62,6 @@ pub struct Networks {
     settled: u64,
     /// The kernel had no rules then: published ports are a proxy's.
     without_rules: bool,
-    /// Ports of units that are between two runs.
-    held: HeldPorts,
 }
 
 #[derive(Clone, Debug)]
@@ -73,12 +74,16 @@ struct Joined {
 /// What a run has of the bridge.
 #[derive(Debug)]
 pub struct Port {
+    /// Which run has joined.
+    run: RunId,
     /// Its link, on the machine's side and inside.
     attachment: Attachment,
     /// It waits for the plan with this change.
     waits_for: Option<u64>,
     /// It leaves with it.
     leaves: bool,
+    /// The run is over, and another follows.
+    pub another_follows: bool,
     /// What no rule leads to it.
     pub proxied: Proxied,
 }
@@ -108,7 +113,6 @@ impl Networks {
             job: None,
             settled: 0,
             without_rules: false,
-            held: HeldPorts::default(),
         }
     }
 
@@ -134,17 +138,20 @@ impl Networks {
 impl Supervisor {
     /// A unit on the bridge joins before its first process; true: the command waits until it has.
     pub(super) fn joins_bridge(&mut self, run: RunId, role: Role) -> Result<bool, SpawnFailure> {
-        let Some(life) = self
-            .lives
-            .get(&run.unit)
-            .filter(|life| *life.sandbox.network() == Network::Bridge)
-        else {
+        let Some(life) = self.lives.get(&run.unit) else {
             return Ok(false);
         };
+        let is_to_be = *life.sandbox.network() == Network::Bridge;
         match &life.port {
-            Some(port) if port.waits_for.is_none() => return Ok(false),
-            Some(_) => {}
-            None => self.join_bridge(run.unit)?,
+            None if !is_to_be => return Ok(false),
+            Some(_) if !is_to_be => {
+                self.forget_port(run.unit);
+                self.settle_network();
+                return Ok(false);
+            }
+            Some(port) if port.run == run && port.waits_for.is_none() => return Ok(false),
+            Some(port) if port.run == run => {}
+            Some(_) | None => self.join_bridge(run.unit)?,
         }
         if let Some(life) = self.lives.get_mut(&run.unit) {
             life.queued = Some(role);
@@ -159,8 +166,11 @@ impl Supervisor {
         let Kind::Service(service) = &definition.kind else {
             return Err(step("unit", 0));
         };
+        let before = self.networks.members.get(&unit).map(|joined| &*joined.member.publish);
         for publish in &service.connectivity.publish {
-            self.is_free(unit, publish)?;
+            if !before.is_some_and(|before| before.contains(publish)) {
+                self.is_free(unit, publish)?;
+            }
         }
         self.can_have_rules(service)?;
         self.put_on_bridge(unit, &definition.name, service)?;
@@ -209,17 +219,9 @@ impl Supervisor {
                 continue;
             };
             match (&mut life.port, &failure) {
-                (port, _) if leaves => {
-                    let left = port.take();
-                    left.into_iter()
-                        .for_each(|left| self.networks.held.keep(unit, left.proxied));
-                }
+                (port, _) if leaves => *port = None,
                 (Some(port), None) => port.waits_for = None,
-                (port, Some(_)) => {
-                    *port = None;
-                    self.networks.members.remove(&unit);
-                    self.networks.changes += 1;
-                }
+                (_, Some(_)) => self.forget_port(unit),
                 (None, None) => {}
             }
             match &failure {
@@ -230,9 +232,17 @@ impl Supervisor {
         }
     }
 
-    /// A run that is released leaves the bridge; true: it is not done yet.
+    fn forget_port(&mut self, unit: UnitId) {
+        if let Some(life) = self.lives.get_mut(&unit) {
+            life.port = None;
+        }
+        self.networks.members.remove(&unit);
+        self.networks.changes += 1;
+    }
+
+    /// A run that is released leaves the bridge, unless another follows; true: it is not done yet.
     pub(super) fn leaves_bridge(&mut self, unit: UnitId) -> bool {
-        let Some(life) = self.lives.get_mut(&unit) else {
+        let Some(life) = self.lives.get_mut(&unit).filter(|life| !life.keeps_port()) else {
             return false;
         };
         Names::remove(&self.config.runtime_dir, &life.unit.name);

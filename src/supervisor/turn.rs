@@ -204,7 +204,6 @@ impl Supervisor {
 
     fn on_deadlines(&mut self) {
         let now = clock::mono();
-        self.let_go_of_held_ports();
         let due = |deadline: Option<Mono>| deadline.is_some_and(|at| at <= now);
         if due(self.watch.deadline()) {
             self.reload(Cause::Files);

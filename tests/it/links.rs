@@ -1,6 +1,8 @@
 //! Links of services: that they go, that they cannot be another's, and those that are not on the bridge. As in
 //! [`super::bridge`], all of it is in network namespaces of the tests' own.
 
+mod resting;
+
 use std::fs::{self, File};
 use std::process::Command;
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! What follows a run: the next one at once or after a delay, or rest, and who is told.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::engine::action::{Action, Change, Outcome};
@@ -56,33 +59,35 @@ impl Engine {
         }
     }
 
-    fn release_kept(&mut self, unit: UnitId, ending: Ending) {
+    fn release_kept(&mut self, unit: UnitId, ending: Ending, again: bool) {
         let run = self.run_of(unit);
-        let mut again = false;
+        let keep = false;
         if let Some(slot) = self.slot_mut(unit) {
-            slot.kept = false;
-            again = ending.requested && slot.wish.is_some();
+            (slot.kept, slot.follows) = (keep, again);
         }
         self.set_state(unit, State::Releasing { ending }, None);
-        let keep = false;
         self.out.push(Action::Release { run, keep, again });
     }
 
-    /// Somebody wants a unit in back-off down: its cgroup, kept for the next run, goes.
+    /// Somebody wants a unit down that is between two runs: what is there for the next goes.
     pub(in crate::engine) fn leave_backoff(&mut self, unit: UnitId) {
         let Some(slot) = self.slot_mut(unit) else { return };
         let by = slot.stop.take().unwrap_or(Cause::Policy);
-        let result = slot.last.clone().unwrap_or(RunResult::Success);
+        let again = slot.wish.is_some();
         self.report(unit, Change::Stopping { by });
-        self.release_kept(
-            unit,
-            Ending {
-                result,
-                requested: true,
-                in_backoff: true,
-                ..Ending::new()
-            },
-        );
+        self.release_between(unit, again);
+    }
+
+    /// Releases what is there for the next run.
+    pub(in crate::engine) fn release_between(&mut self, unit: UnitId, again: bool) {
+        let last = self.slot(unit).and_then(|slot| slot.last.clone());
+        let ending = Ending {
+            result: last.unwrap_or(RunResult::Success),
+            requested: true,
+            in_backoff: true,
+            ..Ending::new()
+        };
+        self.release_kept(unit, ending, again);
     }
 
     pub(in crate::engine) fn back_off(&mut self, unit: UnitId, ending: &Ending) {
@@ -132,6 +137,7 @@ impl Engine {
                     for_good: true,
                     ..Ending::new()
                 },
+                false,
             );
         }
         self.report(unit, Change::Backoff { delay, nth: nth + 1 });
@@ -144,8 +150,9 @@ impl Engine {
     /// The run is over, and no policy brings it back. What was kept for the next run goes first.
     pub(in crate::engine) fn rest(&mut self, unit: UnitId, mut ending: Ending) {
         let Some(slot) = self.slot_mut(unit) else { return };
-        if slot.kept {
-            return self.release_kept(unit, ending);
+        let comes_back = ending.requested && slot.wish.is_some();
+        if slot.kept || slot.follows && !comes_back {
+            return self.release_kept(unit, ending, comes_back);
         }
         slot.stop = None;
         let ended = !ending.skipped && !ending.in_backoff && !ending.not_begun;
@@ -154,7 +161,6 @@ impl Engine {
             slot.last = Some(ending.result.clone());
         }
         let failed = (ending.result != RunResult::Success || ending.refused) && !ending.in_backoff;
-        let comes_back = ending.requested && slot.wish.is_some();
         let waits = self.waits_again(unit, &ending);
         let Some(slot) = self.slot_mut(unit) else { return };
         if !comes_back && !waits {

@@ -275,7 +275,7 @@ impl Engine {
         let again = keep || ending.requested && slot.wish.is_some();
         self.set_state(unit, State::Releasing { ending }, None);
         if let Some(slot) = self.slot_mut(unit) {
-            slot.kept = keep;
+            (slot.kept, slot.follows) = (keep, again);
         }
         self.out.push(Action::Release { run, keep, again });
     }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::{bind, sockopt};
 
-use super::{Joined, Networks, Port, Proxied, settings};
+use super::{Joined, Networks, Port, settings};
 use crate::engine::UnitId;
 use crate::engine::event::SpawnFailure;
 use crate::net::proxy::new_socket;
@@ -64,11 +64,14 @@ impl Supervisor {
         self.networks.members.insert(unit, joined);
         self.networks.changes += 1;
         if let Some(life) = self.lives.get_mut(&unit) {
+            let before = life.port.take();
             life.port = Some(Port {
+                run: life.run,
                 attachment,
                 waits_for: None,
                 leaves: false,
-                proxied: Proxied::default(),
+                another_follows: false,
+                proxied: before.map(|before| before.proxied).unwrap_or_default(),
             });
         }
         Ok(())
@@ -139,11 +142,12 @@ impl Supervisor {
                 Errno::ADDRINUSE,
             ));
         }
+        let before = self.lives.get(&unit).and_then(|life| life.port.as_ref());
         let any: [IpAddr; 2] = [[0; 4].into(), [0_u16; 8].into()];
         let addresses = publish.address.map_or_else(|| any.to_vec(), |address| vec![address]);
         for address in addresses {
             for port in publish.outside.first..=publish.outside.last {
-                if !self.networks.held.has(unit, port, publish.protocol)
+                if !before.is_some_and(|before| before.proxied.has(port, publish.protocol))
                     && is_bound(SocketAddr::new(address, port), publish.protocol)
                 {
                     let why = format!("port {port} is taken by a process of the machine");

@@ -14,15 +14,14 @@
 
 mod ports;
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::engine::UnitId;
 use crate::engine::event::{Mono, SpawnFailure, SpawnFailureKind};
-use crate::engine::{StateWord, UnitId};
-use crate::net::proxy::{CALLS, Inlet, Proxy, Way};
+use crate::net::proxy::{CALLS, Inlet, Proxy};
 use crate::sandbox::{self, Beside, StepFailed};
 use crate::supervisor::Supervisor;
 use crate::supervisor::clock;
@@ -46,47 +45,19 @@ pub struct Proxied {
     inlets: Vec<Inlet>,
     /// The ports that it should have could not be taken back.
     lost: bool,
-    /// The run is over, and another follows.
-    pub another_follows: bool,
     /// When its proxy was made, and when another is to be, with the pause before that.
     since: Mono,
     again: Option<Mono>,
     pause: Duration,
 }
 
-/// What units have published whose next run follows at once: it is theirs, and who connects waits.
-#[derive(Debug, Default)]
-pub struct HeldPorts(BTreeMap<UnitId, Vec<Inlet>>);
-
-impl HeldPorts {
-    /// Of a run that has left the bridge.
-    pub fn keep(&mut self, unit: UnitId, proxied: Proxied) {
-        if proxied.another_follows && !proxied.inlets.is_empty() {
-            self.0.insert(unit, proxied.inlets);
-        }
-    }
-
-    /// Whether a port is held for a unit.
-    pub fn has(&self, unit: UnitId, port: u16, protocol: Protocol) -> bool {
-        let mut held = self.0.get(&unit).into_iter().flatten().map(|inlet| &inlet.way);
-        held.any(|way| way.at.port() == port && way.protocol == protocol)
-    }
-
-    /// Those that are to lead to the same ports of the machine; the others are nobody's from now on.
-    fn take(&mut self, unit: UnitId, ways: &[Way]) -> Vec<Inlet> {
-        let held = self.0.remove(&unit).into_iter().flatten();
-        let again = held.filter_map(|mut inlet| {
-            let way = ways
-                .iter()
-                .find(|way| way.at == inlet.way.at && way.protocol == inlet.way.protocol)?;
-            inlet.way = *way;
-            Some(inlet)
-        });
-        again.collect()
-    }
-}
-
 impl Proxied {
+    /// Whether a port is held.
+    pub fn has(&self, port: u16, protocol: Protocol) -> bool {
+        let mut ways = self.inlets.iter().map(|inlet| &inlet.way);
+        ways.any(|way| way.at.port() == port && way.protocol == protocol)
+    }
+
     /// To be saved.
     pub fn kept(&self) -> Vec<Descriptor> {
         self.inlets.iter().map(|inlet| Descriptor::of(&inlet.socket)).collect()
@@ -104,19 +75,6 @@ impl Proxied {
 }
 
 impl Supervisor {
-    /// A run that was to follow does not come: its ports are nobody's.
-    pub(in crate::supervisor) fn let_go_of_held_ports(&mut self) {
-        let comes = |unit: &UnitId| {
-            self.engine.view(*unit).is_some_and(|view| match view.state {
-                StateWord::Waiting | StateWord::Starting | StateWord::Running => true,
-                StateWord::Stopping | StateWord::Backoff => true,
-                StateWord::Inactive | StateWord::Failed | StateWord::Blocked => false,
-                StateWord::Skipped | StateWord::Masked => false,
-            })
-        };
-        self.networks.held.0.retain(|unit, _| comes(unit));
-    }
-
     /// Whether the command that waits for the unit's namespaces waits for its proxy; where it cannot be had, that has failed.
     pub(in crate::supervisor) fn waits_for_proxy(&mut self, unit: UnitId) -> bool {
         let Some(life) = self.lives.get(&unit).filter(|life| life.queued.is_some()) else {
@@ -208,12 +166,11 @@ impl Supervisor {
         }
     }
 
-    /// All ports that proxies lead, and those that are held for one.
+    /// All ports that proxies lead, or will.
     pub(in crate::supervisor) fn proxied_ports(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let ports = self.lives.iter().filter_map(|(_, life)| life.port.as_ref());
         let inlets = ports.flat_map(|port| &port.proxied.inlets);
-        let held = self.networks.held.0.values().flatten();
-        inlets.chain(held).map(|inlet| inlet.socket.as_fd())
+        inlets.map(|inlet| inlet.socket.as_fd())
     }
 
     /// When the next proxy is to be made.

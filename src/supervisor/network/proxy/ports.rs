@@ -41,11 +41,19 @@ impl Supervisor {
             let why = format!("it takes {} sockets, and a proxy has {INLETS_MAX} at most", ways.len());
             return Err(refused("publish", why, Errno::TOOBIG));
         }
-        let mut held = self.networks.held.take(unit, &ways);
+        // Those of the run before that are to lead to the same ports; the others are nobody's from now on.
+        let port = self.lives.get_mut(&unit).and_then(|life| life.port.as_mut());
+        let mut held = port
+            .map(|port| std::mem::take(&mut port.proxied.inlets))
+            .unwrap_or_default();
         let inlets = ways.into_iter().map(|way| {
-            let again = held.iter().position(|inlet| inlet.way == way);
-            let again = again.map(|place| held.swap_remove(place));
-            again.map_or_else(|| Inlet::open(way).map_err(|error| (way, error)), Ok)
+            let is_same = |inlet: &Inlet| inlet.way.at == way.at && inlet.way.protocol == way.protocol;
+            let Some(place) = held.iter().position(is_same) else {
+                return Inlet::open(way).map_err(|error| (way, error));
+            };
+            let mut inlet = held.swap_remove(place);
+            inlet.way = way;
+            Ok(inlet)
         });
         let inlets: Vec<Inlet> = inlets.collect::<Result<_, _>>().map_err(|(way, error)| {
             match error.raw_os_error().map(Errno::from_raw_os_error) {
