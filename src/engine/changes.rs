@@ -4,7 +4,7 @@
     reason = "what means nothing here is dropped, whatever is added to the enum"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::action::{Action, Change, Outcome};
@@ -58,8 +58,7 @@ impl Engine {
             .filter_map(|unit| self.change_of(unit, images.get(&unit.name)))
             .collect();
         let gone = self
-            .slots
-            .iter()
+            .all_slots()
             .filter(|slot| slot.unit.is_some() && !new.contains_key(&slot.name));
         changes.extend(gone.map(|slot| {
             let deed = if slot.is_active() { Deed::Stop } else { Deed::Load };
@@ -91,7 +90,11 @@ impl Engine {
         // An edit of what keeps failing is tried at once.
         let is_up =
             slot.is_active() || matches!(slot.state, State::Backoff { .. } | State::Arming { .. } | State::Armed);
-        let mut fields = differences(old, unit);
+        let mut fields = if Rc::ptr_eq(old, unit) {
+            Vec::new()
+        } else {
+            differences(old, unit)
+        };
         // What does not run is started with the image that there is by then.
         fields.extend(image.filter(|_| is_up).cloned());
         if fields.is_empty() && old.refused == unit.refused {
@@ -134,7 +137,7 @@ impl Engine {
         let first = !std::mem::replace(&mut self.loaded, true);
         self.take_new_texts(&units, &changes);
         if first || !changes.is_empty() {
-            self.take_over(units, &changes, first);
+            self.take_over(&units, &changes, first);
             for change in &changes {
                 self.act_on(change, by);
                 self.pull_for_those_who_wait(&change.name);
@@ -158,51 +161,55 @@ impl Engine {
 
     /// What differs in nothing but its text (a comment, a line elsewhere) does nothing, and is what is in force.
     fn take_new_texts(&mut self, units: &[Rc<Unit>], changes: &[UnitChange]) {
-        let changed: std::collections::BTreeSet<&UnitName> = changes.iter().map(|change| &change.name).collect();
+        let changed: BTreeSet<&UnitName> = changes.iter().map(|change| &change.name).collect();
         for unit in units.iter().filter(|unit| !changed.contains(&unit.name)) {
-            let slot = self.names.get(&unit.name).copied().and_then(|id| self.slot_mut(id));
-            if let Some(known) = slot.and_then(|slot| slot.unit.as_mut())
-                && known.origin != unit.origin
+            let id = self.names.get(&unit.name).copied();
+            let has_new_text = |slot: &Slot| {
+                let known = slot.unit.as_ref();
+                known.is_some_and(|known| !Rc::ptr_eq(known, unit) && known.origin != unit.origin)
+            };
+            if let Some(id) = id.filter(|id| self.slot(*id).is_some_and(has_new_text))
+                && let Some(slot) = self.slot_mut(id)
             {
-                *known = Rc::clone(unit);
+                slot.unit = Some(Rc::clone(unit));
             }
         }
     }
 
     /// The definitions in force are these; edges and obstacles are looked at anew.
-    fn take_over(&mut self, units: Vec<Rc<Unit>>, changes: &[UnitChange], all: bool) {
-        let changed: std::collections::BTreeSet<&UnitName> = changes.iter().map(|change| &change.name).collect();
-        let mut present = vec![false; self.slots.len()];
-        for unit in units {
-            let id = self.intern(&unit.name);
-            if let Some(here) = present.get_mut(id.0 as usize) {
-                *here = true;
-            }
-            let is_new = all || changed.contains(&unit.name);
-            if let Some(slot) = self.slot_mut(id)
-                && is_new
-            {
-                slot.unit = Some(unit);
-            }
+    fn take_over(&mut self, units: &[Rc<Unit>], changes: &[UnitChange], all: bool) {
+        let changed: BTreeSet<&UnitName> = changes.iter().map(|change| &change.name).collect();
+        let new: Vec<&Rc<Unit>> = units
+            .iter()
+            .filter(|unit| all || changed.contains(&unit.name))
+            .collect();
+        let there: BTreeSet<&UnitName> = new.iter().map(|unit| &unit.name).collect();
+        let defined = new.iter().map(|unit| (&unit.name, Some(Rc::clone(unit))));
+        let gone = changed.difference(&there).map(|name| (*name, None));
+        let edges: Vec<bool> = defined
+            .chain(gone)
+            .map(|(name, unit)| self.define(name, unit))
+            .collect();
+        if edges.contains(&true) {
+            self.connect();
         }
-        for (place, _) in present.into_iter().enumerate().filter(|(_, here)| !here) {
-            let id = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
-            if self.slot(id).is_some_and(|slot| changed.contains(&slot.name))
-                && let Some(slot) = self.slot_mut(id)
-            {
-                slot.unit = None;
-            }
+        let waits = |slot: &&Slot| matches!(slot.state, State::Waiting | State::Blocked) || slot.stop.is_some();
+        let waiting: Vec<UnitId> = self.all_slots().filter(waits).map(|slot| slot.id).collect();
+        for id in waiting {
+            self.touch(id);
         }
-        self.connect();
-        for place in 0..self.slots.len() {
-            let id = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
-            if self
-                .slot(id)
-                .is_some_and(|slot| matches!(slot.state, State::Waiting | State::Blocked) || slot.stop.is_some())
-            {
-                self.touch(id);
-            }
-        }
+        self.forget_names(&changed);
+    }
+
+    /// The definition in force is this, or none. True: edges have come or gone with it.
+    fn define(&mut self, name: &UnitName, unit: Option<Rc<Unit>>) -> bool {
+        let id = self.intern(name);
+        let Some(slot) = self.slot_mut(id) else { return false };
+        let before = std::mem::replace(&mut slot.unit, unit);
+        [before.as_ref(), slot.unit.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|unit| draws_edges(unit))
     }
 
     fn act_on(&mut self, change: &UnitChange, by: &Cause) {
@@ -282,4 +289,9 @@ impl Engine {
         self.rearm(unit);
         self.unwant(unit, by, true);
     }
+}
+
+/// It makes an edge, or makes another of what an edge to it means.
+fn draws_edges(unit: &Unit) -> bool {
+    !unit.links.is_empty() || matches!(unit.kind, Kind::Target)
 }

@@ -1,8 +1,9 @@
 //! Edges between units, and the cycles that their order can form.
 
-use super::Engine;
-use super::UnitId;
+use std::rc::Rc;
+
 use super::slot::Wait;
+use super::{Engine, UnitId};
 use crate::unit::{LinkKind, Need};
 
 impl Engine {
@@ -11,34 +12,37 @@ impl Engine {
         let mut edges = Vec::new();
         let mut place = 0;
         // Interning a name may add slots, which have no definition and so no edges.
-        while let Some(slot) = self.slots.get(place) {
-            let from = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
-            let links: Vec<_> = slot
-                .unit
-                .iter()
-                .flat_map(|unit| &unit.links)
-                .map(|link| (link.to.clone(), link.kind))
-                .collect();
-            edges.extend(links.into_iter().map(|(to, kind)| (from, self.intern(&to), kind)));
+        while place < self.slots.len() {
+            let slot = self
+                .at(place)
+                .and_then(|slot| Some((slot.id, Rc::clone(slot.unit.as_ref()?))));
+            if let Some((from, unit)) = slot {
+                let links = unit.links.iter();
+                edges.extend(links.map(|link| (from, self.intern(&link.to), link.kind)));
+            }
             place += 1;
         }
-        for place in 0..self.slots.len() {
-            let id = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
-            let Some(slot) = self.slot_mut(id) else { continue };
+        let mut restarted = Vec::new();
+        for slot in self.slots.iter_mut().flatten() {
             slot.outgoing.clear();
             slot.incoming.clear();
             slot.conflicts.clear();
             slot.waits.clear();
             slot.feeds.clear();
             slot.cycle = None;
-            slot.scan = 0;
+            restarted.extend((slot.scan != 0).then_some(slot.id));
+        }
+        for id in restarted {
+            if let Some(slot) = self.slot_mut(id) {
+                slot.scan = 0;
+            }
         }
         for (from, to, kind) in edges {
-            if let Some(slot) = self.slot_mut(from) {
+            if let Some(slot) = self.slot_unrecorded(from) {
                 slot.outgoing.push((to, kind));
                 slot.conflicts.extend((kind == LinkKind::Conflicts).then_some(to));
             }
-            if let Some(slot) = self.slot_mut(to) {
+            if let Some(slot) = self.slot_unrecorded(to) {
                 slot.incoming.push((from, kind));
                 slot.conflicts.extend((kind == LinkKind::Conflicts).then_some(from));
             }
@@ -61,10 +65,10 @@ impl Engine {
                 return;
             }
         };
-        if let Some(slot) = self.slot_mut(waits) {
+        if let Some(slot) = self.slot_unrecorded(waits) {
             slot.waits.push((for_whom, wait));
         }
-        if let Some(slot) = self.slot_mut(for_whom) {
+        if let Some(slot) = self.slot_unrecorded(for_whom) {
             slot.feeds.push(waits);
         }
     }
@@ -75,21 +79,20 @@ impl Engine {
         let mut search = Components::new(self.slots.len());
         for root in 0..self.slots.len() {
             search.visit(root, |place, nth| {
-                let (next, _) = self.slots.get(place)?.waits.get(nth)?;
-                Some(next.0 as usize)
+                let (next, _) = self.at(place)?.waits.get(nth)?;
+                Some(next.place())
             });
         }
         let selfish = (0..self.slots.len()).filter(|place| {
-            self.slots
-                .get(*place)
-                .is_some_and(|slot| slot.waits.iter().any(|(next, _)| next.0 as usize == *place))
+            self.at(*place)
+                .is_some_and(|slot| slot.waits.iter().any(|(next, _)| next.place() == *place))
         });
         let mut cycles = search.found;
         cycles.extend(selfish.map(|place| vec![place]));
         for members in cycles {
             let text = self.describe_cycle(&members);
             for place in members {
-                if let Some(slot) = self.slots.get_mut(place) {
+                if let Some(Some(slot)) = self.slots.get_mut(place) {
                     slot.cycle = Some(text.clone());
                 }
             }
@@ -108,16 +111,12 @@ impl Engine {
                 path.drain(..start);
                 break;
             }
-            let waits = self
-                .slots
-                .get(place)
-                .map(|slot| slot.waits.as_slice())
-                .unwrap_or_default();
-            next = waits.iter().map(|(next, _)| next.0 as usize).find(|next| inside(*next));
+            let waits = self.at(place).map(|slot| slot.waits.as_slice()).unwrap_or_default();
+            next = waits.iter().map(|(next, _)| next.place()).find(|next| inside(*next));
         }
         let mut text = String::from("cycle: ");
         for (nth, place) in path.iter().enumerate() {
-            let Some(slot) = self.slots.get(*place) else { continue };
+            let Some(slot) = self.at(*place) else { continue };
             text.push_str(slot.name.as_str());
             if let Some(after) = path.get(nth + 1) {
                 if let Some(at) = self.place_of_edge(*place, *after) {
@@ -131,7 +130,7 @@ impl Engine {
 
     /// The file and line that make `from` wait for `to`: a link of either of the two.
     fn place_of_edge(&self, from: usize, to: usize) -> Option<String> {
-        let (from, to) = (self.slots.get(from)?, self.slots.get(to)?);
+        let (from, to) = (self.at(from)?, self.at(to)?);
         let place = |slot: &super::Slot, other: &super::Slot| {
             let link = slot.unit.as_ref()?.links.iter().find(|link| {
                 link.to == other.name

@@ -46,9 +46,22 @@ use history::History;
 use restart::Jitter;
 use slot::Slot;
 
-/// A unit's place in the engine's table. It stays the same as long as the engine lives.
+/// A unit's place in the engine's table (the lower half), and which of those that have had the place it is. It stays the
+/// same as long as the unit is known, and no other ever has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnitId(pub u32);
+pub struct UnitId(pub u64);
+
+impl UnitId {
+    fn new(place: usize, generation: u32) -> Self {
+        Self(place as u64 & PLACE | u64::from(generation) << PLACE.count_ones())
+    }
+
+    fn place(self) -> usize {
+        (self.0 & PLACE) as usize
+    }
+}
+
+const PLACE: u64 = u32::MAX as u64;
 
 /// One life of a unit: from its first command until its cgroup is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +93,10 @@ impl IntoIterator for Actions {
 /// All units, what is wanted of them, and how far they are.
 #[derive(Debug)]
 pub struct Engine {
-    slots: Vec<Slot>,
+    slots: Vec<Option<Box<Slot>>>,
+    /// The empty places among them, and how often one has become so.
+    vacant: BTreeSet<usize>,
+    generation: u32,
     names: BTreeMap<UnitName, UnitId>,
     deadlines: BTreeSet<(Mono, UnitId)>,
     /// Units that something has changed for, to be settled before the event is over.
@@ -104,6 +120,8 @@ impl Engine {
     pub fn new(seed: u64) -> Self {
         Self {
             slots: Vec::new(),
+            vacant: BTreeSet::new(),
+            generation: 0,
             names: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             unsettled: VecDeque::new(),
@@ -297,16 +315,30 @@ impl Engine {
     }
 
     fn slot(&self, id: UnitId) -> Option<&Slot> {
-        self.slots.get(id.0 as usize)
+        self.at(id.place()).filter(|slot| slot.id == id)
+    }
+
+    fn at(&self, place: usize) -> Option<&Slot> {
+        self.slots.get(place)?.as_deref()
+    }
+
+    fn all_slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().flatten().map(|slot| &**slot)
     }
 
     /// The slot, to change it: so it is written out with the next record.
     fn slot_mut(&mut self, id: UnitId) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(id.0 as usize)?;
+        let slot = self.slot_unrecorded(id)?;
         if std::mem::replace(&mut slot.recorded, false) {
             self.unrecorded.push(id);
         }
-        Some(slot)
+        self.slot_unrecorded(id)
+    }
+
+    /// The slot, to change what no record says.
+    fn slot_unrecorded(&mut self, id: UnitId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(id.place())?.as_deref_mut();
+        slot.filter(|slot| slot.id == id)
     }
 
     /// The slot of a name, made if there is none yet: a name that is only referred to has one too.
@@ -314,11 +346,28 @@ impl Engine {
         if let Some(id) = self.names.get(name) {
             return *id;
         }
-        let id = UnitId(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
-        self.slots.push(Slot::new(name.clone(), self.now.wall));
+        let place = self.vacant.pop_first().unwrap_or(self.slots.len());
+        let id = UnitId::new(place, self.generation);
+        let new = Some(Box::new(Slot::new(id, name.clone(), self.now.wall)));
+        match self.slots.get_mut(place) {
+            Some(vacant) => *vacant = new,
+            None => self.slots.push(new),
+        }
         self.unrecorded.push(id);
         self.names.insert(name.clone(), id);
         id
+    }
+
+    /// Of names that no file and no unit says any more, nothing is known any more: each `svc run` has one of its own.
+    fn forget_names(&mut self, but: &BTreeSet<&UnitName>) {
+        for (place, at) in self.slots.iter_mut().enumerate() {
+            let is_over = |slot: &mut Box<Slot>| slot.is_forgettable() && !but.contains(&slot.name);
+            let Some(slot) = at.take_if(is_over) else { continue };
+            self.names.remove(&slot.name);
+            self.unrecorded.push(slot.id);
+            self.vacant.insert(place);
+            self.generation = self.generation.wrapping_add(1);
+        }
     }
 
     /// Says a move to whoever listens, and remembers it.

@@ -36,6 +36,8 @@ const MOVES: &str = "move";
 
 /// Tries in a row, counted no further than this in what is read: adding to it overflows nothing.
 const TRIES_MAX: u32 = 1 << 20;
+/// Places in what is read: no record of ours has more.
+const PLACES_MAX: usize = 1 << 20;
 
 /// Entries by section and key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,9 +82,7 @@ impl Engine {
 
     /// The definitions that a record names.
     pub fn definitions(&self) -> impl Iterator<Item = &Rc<Unit>> {
-        self.slots
-            .iter()
-            .flat_map(|slot| slot.unit.iter().chain(&slot.run_unit))
+        self.all_slots().flat_map(|slot| slot.unit.iter().chain(&slot.run_unit))
     }
 
     /// Writes out what has changed since the last time, or with `whole` everything. `name` names a definition; `put`
@@ -93,25 +93,22 @@ impl Engine {
         }
         let changed = std::mem::take(&mut self.unrecorded);
         for id in &changed {
-            if let Some(slot) = self.slots.get_mut(id.0 as usize) {
+            if let Some(slot) = self.slot_unrecorded(*id) {
                 slot.recorded = true;
             }
         }
         let mut text = String::new();
         self.write_globals(&mut text);
         put(GLOBALS, "", &text);
-        let mut write_unit = |id: UnitId, slot: &Slot| {
+        let all = self.names.values();
+        let ids = if whole { all.copied().collect() } else { changed };
+        for id in ids {
             text.clear();
-            write_slot(slot, &name, &mut text);
-            put(UNITS, &id.0.to_string(), &text);
-        };
-        if whole {
-            for (place, slot) in self.slots.iter().enumerate() {
-                write_unit(UnitId(u32::try_from(place).unwrap_or(u32::MAX)), slot);
+            match self.slot(id) {
+                Some(slot) => write_slot(slot, &name, &mut text),
+                None => text.push_str("null"),
             }
-        } else {
-            let slots = changed.iter().filter_map(|id| Some((*id, self.slot(*id)?)));
-            slots.for_each(|(id, slot)| write_unit(id, slot));
+            put(UNITS, &id.0.to_string(), &text);
         }
         for (nth, entry) in self.history.record(whole) {
             text.clear();
@@ -123,6 +120,8 @@ impl Engine {
     fn write_globals(&self, out: &mut String) {
         let Self {
             slots: _,
+            vacant: _,
+            generation,
             names: _,
             deadlines: _,
             unsettled: _,
@@ -137,6 +136,7 @@ impl Engine {
             active: _,
         } = self;
         let mut object = Object::new(out);
+        object.field("generation", generation);
         object.field("jitter", jitter);
         object.field("mono", &now.mono);
         object.field("wall", &now.wall);
@@ -161,14 +161,12 @@ impl Engine {
         engine.loaded = field::<bool>(globals, "loaded")?;
         engine.shutdown = field::<Option<Cause>>(globals, "shutdown")?;
         engine.all_stopped = field::<bool>(globals, "all_stopped")?;
-        for (place, fields) in record.numbered(UNITS) {
-            let slot = read_slot(&fields, &mut find)?;
-            let id = UnitId(u32::try_from(engine.slots.len()).ok()?);
-            if place != u64::from(id.0) || engine.names.insert(slot.name.clone(), id).is_some() {
-                return None;
-            }
-            engine.slots.push(slot);
+        engine.generation = field::<Option<u32>>(globals, "generation")?.unwrap_or(0);
+        for (id, fields) in record.numbered(UNITS) {
+            engine.put_back(read_slot(UnitId(id), &fields, &mut find)?)?;
         }
+        let places = engine.slots.iter().enumerate();
+        engine.vacant = places.filter_map(|(place, at)| at.is_none().then_some(place)).collect();
         let moves = record.numbered(MOVES).into_iter();
         let moves = moves.filter_map(|(nth, fields)| Some((nth, Entry::read(&Value::Object(fields))?)));
         engine.history = History::restore(moves);
@@ -176,13 +174,28 @@ impl Engine {
         Some(engine)
     }
 
+    /// At its place. None: two have one name, or one place, or it is none that we give.
+    fn put_back(&mut self, slot: Slot) -> Option<()> {
+        let place = slot.id.place();
+        if place >= PLACES_MAX || self.names.insert(slot.name.clone(), slot.id).is_some() {
+            return None;
+        }
+        if place >= self.slots.len() {
+            self.slots.resize_with(place + 1, || None);
+        }
+        let before = self.slots.get_mut(place)?.replace(Box::new(slot));
+        before.is_none().then_some(())
+    }
+
     /// What is not written out, since it follows from what is.
     fn follow_from_slots(&mut self) {
-        let scans: Vec<usize> = self.slots.iter().map(|slot| slot.scan).collect();
+        let scans: Vec<(UnitId, usize)> = self.all_slots().map(|slot| (slot.id, slot.scan)).collect();
         self.connect();
-        for ((place, slot), scan) in self.slots.iter_mut().enumerate().zip(scans) {
-            let id = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
-            self.unrecorded.push(id);
+        self.unrecorded = self.names.values().copied().collect();
+        for (id, scan) in scans {
+            let Some(Some(slot)) = self.slots.get_mut(id.place()) else {
+                continue;
+            };
             slot.scan = if scan < slot.waits.len().max(slot.feeds.len()) {
                 scan
             } else {
@@ -197,6 +210,7 @@ impl Engine {
 
 fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String) {
     let Slot {
+        id: _,
         name: unit_name,
         unit,
         run_unit,
@@ -267,7 +281,11 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
     object.end();
 }
 
-fn read_slot(fields: &Map<String, Value>, find: &mut impl FnMut(&UnitName, &str) -> Option<Rc<Unit>>) -> Option<Slot> {
+fn read_slot(
+    id: UnitId,
+    fields: &Map<String, Value>,
+    find: &mut impl FnMut(&UnitName, &str) -> Option<Rc<Unit>>,
+) -> Option<Slot> {
     let name = UnitName::new(&field::<Text>(fields, "name")?.0).ok()?;
     let mut definition = |key: &str| {
         let named = field::<Option<Text>>(fields, key)??;
@@ -311,7 +329,7 @@ fn read_slot(fields: &Map<String, Value>, find: &mut impl FnMut(&UnitName, &str)
         waiting_on: field(fields, "waiting_on")?,
         timing: field::<Option<Timing>>(fields, "timing")?.unwrap_or_default(),
         scan: usize::try_from(field::<u32>(fields, "scan")?).ok()?,
-        ..Slot::new(name, field(fields, "since")?)
+        ..Slot::new(id, name, field(fields, "since")?)
     };
     let lost = slot.runs() && slot.run_unit.is_none();
     let state = if lost { State::Inactive } else { slot.state };

@@ -87,7 +87,7 @@ impl Engine {
 
     /// The last of the jobs that are not answered yet.
     pub fn last_job(&self) -> Option<JobId> {
-        let jobs = self.slots.iter().flat_map(|slot| &slot.jobs);
+        let jobs = self.all_slots().flat_map(|slot| &slot.jobs);
         jobs.map(|(job, _)| *job).max()
     }
 

@@ -244,15 +244,15 @@ impl Engine {
             return;
         }
         self.shutdown = Some(by.clone());
-        for place in 0..self.slots.len() {
-            let unit = UnitId(u32::try_from(place).unwrap_or(u32::MAX));
+        let all: Vec<UnitId> = self.all_slots().map(|slot| slot.id).collect();
+        for unit in all {
             self.unwant(unit, &by, false);
         }
     }
 
     /// Something has changed for this unit: it is looked at before the event is over, and so before the next record.
     pub(super) fn touch(&mut self, unit: UnitId) {
-        if let Some(slot) = self.slots.get_mut(unit.0 as usize)
+        if let Some(slot) = self.slot_unrecorded(unit)
             && !slot.unsettled
         {
             slot.unsettled = true;
@@ -263,7 +263,7 @@ impl Engine {
     /// Looks at every unit that something has changed for, until nothing moves.
     pub(super) fn settle(&mut self) {
         while let Some(unit) = self.unsettled.pop_front() {
-            if let Some(slot) = self.slots.get_mut(unit.0 as usize) {
+            if let Some(slot) = self.slot_unrecorded(unit) {
                 slot.unsettled = false;
             }
             self.settle_unit(unit);

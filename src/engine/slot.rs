@@ -124,6 +124,7 @@ pub enum Wait {
 /// One unit, or one name that units refer to.
 #[derive(Debug)]
 pub struct Slot {
+    pub id: UnitId,
     pub name: UnitName,
     /// The definition in force; None: there is no such unit (any more).
     pub unit: Option<Rc<Unit>>,
@@ -177,8 +178,9 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub fn new(name: UnitName, since: Wall) -> Self {
+    pub fn new(id: UnitId, name: UnitName, since: Wall) -> Self {
         Self {
+            id,
             name,
             unit: None,
             run_unit: None,
@@ -218,6 +220,17 @@ impl Slot {
     /// It is defined, or something of it still runs.
     pub fn is_known(&self) -> bool {
         self.unit.is_some() || self.is_active()
+    }
+
+    /// No file and no other unit says its name any more, nothing of it is there, and nobody waits for it.
+    pub fn is_forgettable(&self) -> bool {
+        self.unit.is_none()
+            && self.is_at_rest()
+            && !self.kept
+            && self.wish.is_none()
+            && self.stop.is_none()
+            && self.jobs.is_empty()
+            && self.incoming.is_empty()
     }
 
     /// It runs, is on its way up, or is on its way down.

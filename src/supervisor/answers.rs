@@ -87,7 +87,7 @@ impl Supervisor {
 
     pub(super) fn name(&self, unit: UnitId) -> String {
         let unit = self.engine.unit(unit);
-        unit.map(|unit| unit.name.to_string()).unwrap_or_default()
+        unit.map_or_else(|| "(gone)".to_owned(), |unit| unit.name.to_string())
     }
 
     pub(super) fn name_and_state(&self, unit: UnitId) -> Option<(String, view::State)> {

@@ -64,7 +64,7 @@ impl Supervisor {
             return self.respond(client, call, Err(failure));
         }
         self.files.pending = None;
-        let anybody = UnitId(u32::MAX);
+        let anybody = UnitId(u64::MAX);
         let job = self.requests.wait_for_apply(client, plan, anybody);
         self.take_over_disk(units, images, peer.cause(), Some(job));
         self.settle();

@@ -84,6 +84,63 @@ proptest! {
     }
 }
 
+/// Each `svc run` has a name of its own: a record that grew with them made each later run slower, and svcd larger.
+#[test]
+fn a_name_that_nobody_says_any_more_is_forgotten() {
+    let mut world = World::new();
+    let mut record = Record::default();
+    save(&mut world, true, &mut record);
+    let mut ids = Vec::new();
+    for version in 1..=50 {
+        let event = world.event(&world::Step::Files(version)).unwrap();
+        let _ = world.engine.handle(world.now, event);
+        save(&mut world, false, &mut record);
+        ids.push(world.engine.find(&format!("unit{}", 8 + version)).unwrap());
+    }
+    // Those before the last but one: what goes in an event is forgotten with the next.
+    let (gone, known) = ids.split_at(48);
+    assert!(gone.iter().all(|id| world.engine.slot(*id).is_none()));
+    assert!(known.iter().all(|id| world.engine.slot(*id).is_some()));
+    assert!(world.engine.slots.len() <= 11);
+    assert!(
+        ids.iter()
+            .all(|id| ids.iter().filter(|other| *other == id).count() == 1)
+    );
+    let mut second = world.restored(&record);
+    assert!(record.numbered(UNITS).len() <= 10 && second.names == world.engine.names);
+    let event = world.event(&world::Step::Files(60)).unwrap();
+    for engine in [&mut world.engine, &mut second] {
+        let _ = engine.handle(world.now, event.clone());
+        assert!(!ids.contains(&engine.find("unit68").unwrap()));
+    }
+    assert_eq!(second.names, world.engine.names);
+}
+
+/// Nothing but what changed is written: a set of units comes with each `svc run`, twice.
+#[test]
+fn one_unit_more_is_no_reason_to_write_the_others() {
+    let mut world = World::new();
+    save(&mut world, true, &mut Record::default());
+    let mut units = world.known.clone();
+    units.pop();
+    units.push(Rc::new(Unit::target(UnitName::new("passing").unwrap())));
+    world.known = units.clone();
+    let event = crate::engine::event::Event::Units {
+        units,
+        images: crate::engine::changes::Images::default(),
+        by: Cause::Files,
+        job: None,
+    };
+    let _ = world.engine.handle(world.now, event);
+    let mut delta = Record::default();
+    save(&mut world, false, &mut delta);
+    assert_eq!(
+        delta.numbered(UNITS).len(),
+        2,
+        "the one that came and the one that went"
+    );
+}
+
 /// An entry of a record, mostly one that looks like ours.
 fn entry() -> impl Strategy<Value = (String, String, String)> {
     let section = prop_oneof!["engine", "unit", "move", "[a-z]{0,5}"];

@@ -15,7 +15,7 @@ use crate::supervisor::processes;
 use crate::unit::{Kind, Unit, UnitName};
 
 /// The first of the numbers that groups of nobody go under; no engine has so many units.
-const NOBODY: u32 = u32::MAX - 65_536;
+const NOBODY: u64 = u64::MAX - 65_536;
 
 impl Supervisor {
     /// Looks for cgroups with processes that no run is known of. With `as_running`, they are the units that they are

@@ -80,7 +80,7 @@ impl Supervisor {
         };
         // What is wrong on disk has nothing to do with it.
         plan.findings.clear();
-        let job = self.requests.wait_for_apply(client, plan, UnitId(u32::MAX));
+        let job = self.requests.wait_for_apply(client, plan, UnitId(u64::MAX));
         let by = peer.cause();
         self.generations.state.to_start_again.clear();
         let before = self.generations.state.number;

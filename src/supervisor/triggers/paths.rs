@@ -266,7 +266,7 @@ impl AsFd for Paths {
 }
 
 /// In place of a unit: the machine's time zone, which the timers' calendars are of.
-const TIME_ZONE: UnitId = UnitId(u32::MAX);
+const TIME_ZONE: UnitId = UnitId(u64::MAX);
 
 impl Supervisor {
     /// These are the paths of a unit from now on. With none at all, nothing is watched.

@@ -111,6 +111,8 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
         ),
     ];
     all.truncate(7 - usize::from(version % 5 == 4));
+    // One that nobody refers to, and that has another name each time.
+    all.push(make(8 + usize::from(version), vec![], &|_| {}));
     all
 }
 
@@ -170,7 +172,7 @@ impl World {
                 self.jobs += 1;
                 Event::Ask {
                     job: Some(JobId(self.jobs)),
-                    unit: UnitId(u32::try_from(*unit).unwrap()),
+                    unit: UnitId(*unit as u64),
                     verb: verbs[*verb],
                     by: Cause::Operator {
                         uid: 0,
@@ -184,7 +186,7 @@ impl World {
                 answer(&self.waiting.remove(place)?, *how)?
             }
             Step::Die(unit, how) => Event::Exited {
-                run: self.engine.awaited(UnitId(*unit))?.0,
+                run: self.engine.awaited(UnitId((*unit).into()))?.0,
                 role: Role::Main(0),
                 status: status(*how),
             },
