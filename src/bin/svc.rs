@@ -11,6 +11,8 @@ use svc::supervisor::{self, Config, foreground};
 static ALLOCATOR: svc::sys::allocator::Allocator = svc::sys::allocator::Allocator::empty();
 
 fn main() -> ExitCode {
+    #[cfg(target_env = "musl")]
+    svc::sys::allocator::warm();
     cli::run(std::env::args_os(), &Foreground { start })
 }
 

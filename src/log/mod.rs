@@ -165,7 +165,17 @@ impl Logger {
 
     /// Drains what is in the unit's pipe now, and lets it go.
     pub fn detach(&mut self, unit: &str) {
-        let _ = self.send(&Request::Detach { unit: unit.into() }, None);
+        self.let_go(unit, false);
+    }
+
+    /// Lets the unit's pipe go, and removes its files.
+    pub fn remove(&mut self, unit: &str) {
+        self.let_go(unit, true);
+    }
+
+    fn let_go(&mut self, unit: &str, remove: bool) {
+        let unit = unit.into();
+        let _ = self.send(&Request::Detach { unit, remove }, None);
     }
 
     /// Asks for [`Message::Flushed`] with this token once all that is in the unit's pipe now is in its file; a last line

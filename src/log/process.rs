@@ -33,6 +33,9 @@ pub struct Process<'a> {
     pub(super) store: Store,
     pub(super) sources: Vec<Source>,
     pub(super) names: BTreeMap<Box<str>, usize>,
+    /// Places in `sources` that nobody has, and those that an event may still come for before we wait again.
+    free: Vec<usize>,
+    freed: Vec<usize>,
     /// Units that may have more in their pipes, first come first served.
     pub(super) ready: VecDeque<usize>,
     /// Tokens that svcd has not taken yet.
@@ -59,6 +62,8 @@ pub fn run(socket: BorrowedFd<'_>, spool: &Spool, dir: OwnedFd, null: BorrowedFd
         store: Store::open(dir, budget),
         sources: Vec::new(),
         names: BTreeMap::new(),
+        free: Vec::new(),
+        freed: Vec::new(),
         ready: VecDeque::new(),
         answers: VecDeque::new(),
         due: None,
@@ -118,6 +123,7 @@ impl Process<'_> {
     fn work(&mut self) -> Result<Infallible, End> {
         let mut events = [MaybeUninit::uninit(); 64];
         loop {
+            self.free.append(&mut self.freed);
             let timeout = self.timeout();
             let (events, _) = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
                 Err(rustix::io::Errno::INTR) => continue,
@@ -210,12 +216,16 @@ impl Process<'_> {
                     source.policy = policy;
                 }
             }
-            Request::Detach { unit } => {
-                if let Some(index) = self.names.get(&unit).copied() {
+            Request::Detach { unit, remove } => {
+                if let Some(index) = self.names.remove(&unit) {
                     self.drain(index);
                     self.let_go(index);
                     self.settle(index, Duration::MAX);
                     self.store.detach(&unit);
+                    self.freed.push(index);
+                }
+                if remove {
+                    self.store.remove(&unit);
                 }
             }
             Request::Flush { unit, token } => {
@@ -241,9 +251,14 @@ impl Process<'_> {
         let index = match self.names.get(&unit) {
             Some(index) => *index,
             None => {
-                self.names.insert(unit.clone(), self.sources.len());
-                self.sources.push(Source::new(unit.clone(), policy.clone()));
-                self.sources.len() - 1
+                let new = Source::new(unit.clone(), policy.clone());
+                let index = self.free.pop().unwrap_or(self.sources.len());
+                match self.sources.get_mut(index) {
+                    Some(source) => *source = new,
+                    None => self.sources.push(new),
+                }
+                self.names.insert(unit.clone(), index);
+                index
             }
         };
         // Of an earlier pipe, all comes before what is in the new one.

@@ -11,7 +11,7 @@ use super::wire::Policy;
 /// A disk that was full is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// One unit's pipe. Its place in `sources` stays for as long as the process runs.
+/// One unit's pipe. Its place in `sources` stays until svcd lets the unit go.
 pub struct Source {
     pub unit: Box<str>,
     pub pipe: Option<OwnedFd>,

@@ -105,6 +105,20 @@ impl Store {
         }
     }
 
+    /// Removes a unit's files, and their directory if there is nothing else in it.
+    pub fn remove(&mut self, unit: &str) {
+        if let Some(shelf) = self.shelves.remove(unit) {
+            let kept: u64 = shelf.kept.iter().map(|kept| kept.bytes).sum();
+            self.total = self.total.saturating_sub(shelf.current + kept);
+        }
+        let Ok(dir) = self.directory(unit) else { return };
+        for number in kept_numbers(&dir).unwrap_or_default() {
+            let _ = rustix::fs::unlinkat(&dir, kept_name(number), AtFlags::empty());
+        }
+        let _ = rustix::fs::unlinkat(&dir, CURRENT, AtFlags::empty());
+        let _ = rustix::fs::unlinkat(&self.dir, unit, AtFlags::REMOVEDIR);
+    }
+
     /// Bytes that still go into the unit's `current`.
     pub fn room(&self, unit: &str) -> usize {
         let room = |shelf: &Shelf| shelf.most().saturating_sub(shelf.current);

@@ -18,8 +18,8 @@ pub enum Request {
     Attach { unit: Box<str>, policy: Policy },
     /// The unit's `[log]` has changed.
     Update { unit: Box<str>, policy: Policy },
-    /// Take what is in the pipe, then let it go.
-    Detach { unit: Box<str> },
+    /// Take what is in the pipe, then let it go; and with `remove`, all files of the unit.
+    Detach { unit: Box<str>, remove: bool },
     /// Take what is in the pipe, then say so with the token.
     Flush { unit: Box<str>, token: u64 },
     /// Take what is in every pipe, then end.

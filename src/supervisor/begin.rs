@@ -150,6 +150,7 @@ impl Supervisor {
             files: Files::new(search_path(&config)),
             generations: Generations::open(&config),
             history: History::new(&config.state_dir),
+            unpinned: Vec::new(),
             kernel: Kernel::probe(),
             sandboxes: Sandboxes::default(),
             dynamic_users: DynamicUsers::open(&config.runtime_dir),

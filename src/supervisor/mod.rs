@@ -13,8 +13,10 @@ use std::path::PathBuf;
 use crate::cgroup::Tree;
 use crate::engine::event::{Event, Mono};
 use crate::engine::{Engine, Now, UnitId};
+use crate::image;
 use crate::init::{self, Role};
 use crate::sandbox::{Kernel, Sandboxes};
+use crate::unit::UnitName;
 
 mod adopt;
 mod answers;
@@ -152,6 +154,8 @@ struct Supervisor {
     files: Files,
     generations: Generations,
     history: history::History,
+    /// Images that units were started with, to be noted before svcd waits.
+    unpinned: Vec<(UnitName, image::Digest)>,
     clients: Clients,
     outputs: Outputs,
     logger_token: Option<Token>,

@@ -91,6 +91,14 @@ impl Outputs {
         }
     }
 
+    /// Closes the pipe of a unit that is gone, and removes what it has written.
+    pub fn remove(&mut self, unit: &UnitName) {
+        self.logger.remove(unit.as_str());
+        if self.pipes.remove(unit).is_some() {
+            self.changed.insert(unit.clone());
+        }
+    }
+
     /// Where a unit's commands write to.
     pub fn write_end(&self, unit: &UnitName) -> Option<BorrowedFd<'_>> {
         self.pipes.get(unit).map(|pipe| pipe.write.as_fd())

@@ -17,16 +17,24 @@ use crate::unit::{Kind, RootFrom, Service, Signal, Unit, Writable};
 
 impl Supervisor {
     /// The unit with what its image says, if it has one, for a run that begins.
-    pub(super) fn dressed(&self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
+    pub(super) fn dressed(&mut self, unit: &Rc<Unit>) -> image::Result<Rc<Unit>> {
         let store = self.config.state_dir.join(image::STORE);
         let kept = self.generations.image_of(&unit.name);
         let Some(dressed) = image::root::dressed(&store, unit, kept)? else {
             return Ok(Rc::clone(unit));
         };
-        if let Err(error) = image::pins::pin(&store, unit.name.as_str(), dressed.image) {
-            tracing::warn!("{}: its image is not kept from `svc image gc`: {error}", unit.name);
-        }
+        self.unpinned.push((unit.name.clone(), dressed.image));
         Ok(Rc::new(dressed.unit))
+    }
+
+    /// Notes what was started since the last time: while its child works on its set-up.
+    pub(super) fn pin_images(&mut self) {
+        let store = self.config.state_dir.join(image::STORE);
+        for (unit, image) in self.unpinned.drain(..) {
+            if let Err(error) = image::pins::pin(&store, unit.as_str(), image) {
+                tracing::warn!("{unit}: its image is not kept from `svc image gc`: {error}");
+            }
+        }
     }
 
     /// Likewise for one that goes on: with the image that it began with.

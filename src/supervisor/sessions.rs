@@ -12,6 +12,7 @@ use super::poll::Who;
 use crate::control::call::Call;
 use crate::control::reply::{Failure, Told, reply};
 use crate::control::{Exec, WindowSize, returns, view};
+use crate::engine::UnitId;
 use crate::engine::event::{End, SpawnFailure};
 use crate::sandbox::Attached;
 use crate::unit::value::parse_account;
@@ -112,6 +113,13 @@ impl Supervisor {
         self.requests.attached.insert(client, attachment);
         let started = self.start_process(unit, Who::Session(client), Some(&command), Some(&service));
         started.map_err(|failure| Failure::Failed(told(&describe(&failure))))
+    }
+
+    /// What this writes goes to its caller alone: the unit needs no log for it.
+    pub(super) fn writes_to_caller(&self, unit: UnitId, who: Who) -> bool {
+        let caller = self.caller_of(unit, who);
+        let attachment = caller.and_then(|client| self.requests.attached.get(&client));
+        attachment.is_some_and(|attachment| attachment.streams.is_some())
     }
 
     /// It could not begin: the caller hears of the step.

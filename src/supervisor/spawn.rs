@@ -45,7 +45,7 @@ impl Supervisor {
         };
         let command = role.command(service).ok_or_else(|| step("command", 0))?;
         let wants_log = service.standard_output == Output::Log || service.standard_error == Output::Log;
-        if wants_log {
+        if wants_log && !self.writes_to_caller(run.unit, Who::Command(role)) {
             self.outputs
                 .ensure(&unit.name, &service.log)
                 .map_err(|error| from_io("log pipe", &error))?;

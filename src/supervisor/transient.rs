@@ -158,6 +158,7 @@ impl Supervisor {
         for name in &gone {
             self.files.passing.remove(name);
             self.remove_transient(name);
+            self.outputs.remove(name);
             image::pins::forget(&self.config.state_dir.join(image::STORE), name.as_str());
         }
         self.files.forget_instances(&gone);

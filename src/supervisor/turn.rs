@@ -69,6 +69,7 @@ impl Supervisor {
             self.judge_generation();
             self.settle();
             self.history.write();
+            self.pin_images();
             self.collect();
             self.order_networks();
             self.watch_console();

@@ -36,6 +36,19 @@ impl Allocator {
     }
 }
 
+/// Has memory for what a short program allocates ready at once: a fault for each page of it takes three times as long.
+/// madvise(2), MADV_POPULATE_WRITE; a kernel before 5.14 has none, and then they come one by one.
+pub fn warm() {
+    const BYTES: usize = 192 << 10;
+    const PAGE: usize = 4096;
+    // Given back, it is the next that is given out.
+    let mut block: Vec<u8> = Vec::with_capacity(BYTES);
+    let begin = block.as_mut_ptr();
+    let start = begin.wrapping_add(begin.align_offset(PAGE));
+    // SAFETY: the range is whole pages within the block, which is ours; they are not changed by it.
+    unsafe { libc::madvise(start.cast(), BYTES - PAGE, libc::MADV_POPULATE_WRITE) };
+}
+
 // SAFETY: each is what dlmalloc has for it, with the caller's layout; it does not unwind.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -41,6 +41,23 @@ fn what_is_run_prints_and_ends_as_it_does_and_nothing_of_it_stays() {
     }
     let done = svcd.svc(&["run", "--rm", "--name", "no", "--", "/nosuch"]);
     assert_eq!((done.code, &*done.err), (127, "svc: run no: exec /nosuch: ENOENT\n"));
+    svcd.ok(&[
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "once",
+        "--",
+        "sh",
+        "-c",
+        "echo hello; sleep 1000000",
+    ]);
+    svcd.line("once", "hello");
+    svcd.ok(&["stop", "once"]);
+    // Its log was the last of it.
+    eventually("there is no log of any of them", || {
+        fs::read_dir(svcd.dir().join("log")).unwrap().count() == 0
+    });
     assert_eq!(svcd.svc(&["run"]).code, 2);
 }
 

@@ -13,31 +13,21 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 pub use crate::sys::detached::attach;
 use crate::sys::detached::{Mount, detached};
 
-/// Opens a path for a mount to land on, or to be looked at: from the root, with no magic link in the way.
+/// Opens a path for a mount to land on, or to be looked at: from this process's root, which no link and no `..` leads out
+/// of, with no magic link in the way.
 pub fn open(path: &Path) -> io::Result<OwnedFd> {
-    open_with(path, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    open_with(path, ResolveFlags::NO_MAGICLINKS)
 }
 
-/// Tries of a path with `..` in a link of it, while somebody on the machine renames or mounts; openat2(2), `EAGAIN`.
-const TRIES_MAX: u32 = 1000;
-
 fn open_with(path: &Path, resolve: ResolveFlags) -> io::Result<OwnedFd> {
+    let path = Path::new("/").join(path);
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let root = rustix::fs::open("/", flags, Mode::empty())?;
-    let walk = || openat2(&root, path, flags, Mode::empty(), resolve);
-    let mut walked = walk();
-    for _ in 1..TRIES_MAX {
-        if walked.as_ref().err() != Some(&Errno::AGAIN) {
-            break;
-        }
-        walked = walk();
-    }
-    Ok(walked?)
+    Ok(openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)?)
 }
 
 /// As [`open`], of a path that has no link in it.
 pub fn open_plain(path: &Path) -> io::Result<OwnedFd> {
-    open_with(path, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
+    open_with(path, ResolveFlags::NO_SYMLINKS)
 }
 
 /// As [`open`]; None: it is not there.
