@@ -20,6 +20,13 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mono(pub Duration);
 
+impl Mono {
+    /// A deadline this far from now; None: none.
+    pub fn after(self, limit: Option<Duration>) -> Option<Self> {
+        limit.and_then(|limit| self.0.checked_add(limit)).map(Self)
+    }
+}
+
 /// Microseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wall(pub i64);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::action::{Action, Change, Scope};
 use super::event::{Mono, Role};
-use super::slot::{Ending, Slot, State, after, service_of};
+use super::slot::{Ending, Slot, State, service_of};
 use super::view::RunResult;
 use super::{Engine, RunId, UnitId};
 use crate::unit::{self, OnUnhealthy, Signal};
@@ -72,7 +72,7 @@ impl Engine {
                 probing: false,
                 late: false,
                 due: Some(now),
-                forgiven_until: after(*since, Some(probes.start_period)).unwrap_or(now),
+                forgiven_until: since.after(Some(probes.start_period)).unwrap_or(now),
             }),
         };
         self.update_state(unit, |state| {
@@ -105,7 +105,7 @@ impl Engine {
             self.update_health(unit, |health| (health.late, health.due) = (true, None));
             return self.judge_probe(unit, false);
         }
-        let until = after(self.now.mono, Some(timeout));
+        let until = self.now.mono.after(Some(timeout));
         self.update_health(unit, |health| (health.probing, health.due) = (true, until));
         self.spawn(unit, Role::Probe);
     }
@@ -135,7 +135,7 @@ impl Engine {
             HealthWord::Starting if !well => interval.min(EAGER),
             HealthWord::Starting | HealthWord::Healthy | HealthWord::Unhealthy => interval,
         };
-        let next = after(self.now.mono, Some(pause));
+        let next = self.now.mono.after(Some(pause));
         self.update_health(unit, |health| {
             (health.probing, health.late, health.due) = (false, false, next);
         });

@@ -2,7 +2,7 @@
 
 use super::action::{Action, Outcome, Scope};
 use super::event::{Oom, Verb};
-use super::slot::{Ending, State, StopPhase, after, service_of};
+use super::slot::{Ending, State, StopPhase, service_of};
 use super::view::RunResult;
 use super::{Engine, RunId};
 use crate::unit::{OomPolicy, Signal};
@@ -47,7 +47,7 @@ impl Engine {
             OomPolicy::Continue => {}
             OomPolicy::Stop => self.begin_ending(run.unit, ending),
             OomPolicy::Kill => {
-                let give_up = after(self.now.mono, service.timeout_stop);
+                let give_up = self.now.mono.after(service.timeout_stop);
                 let why = Outcome::Failed("it ended meanwhile".into());
                 self.answer_jobs(run.unit, |verb| verb == Verb::Reload, &why);
                 let phase = StopPhase::Kill;

@@ -271,10 +271,8 @@ fn write_slot(slot: &Slot, name: impl Fn(&Rc<Unit>) -> String, out: &mut String)
     object.field("said", &Some(said.clone()).filter(|said| *said != Said::default()));
     object.field("armed", &Some(arms.set).filter(|set| *set != Set::No));
     object.field("demand", &arms.demand);
-    object.field(
-        "triggered",
-        &Some(arms.budget.clone()).filter(|budget| !budget.0.is_empty()),
-    );
+    let triggered = Some(arms.budget.clone()).filter(|budget| !budget.0.is_empty());
+    object.field("triggered", &triggered);
     object.field("waiting_on", waiting_on);
     object.field("timing", &Some(*timing).filter(|timing| *timing != Timing::default()));
     object.field("scan", &u32::try_from(*scan).unwrap_or(0));

@@ -2,7 +2,7 @@
 
 use super::action::{Action, Change, Scope};
 use super::event::{Cause, Role};
-use super::slot::{Ending, State, StopPhase, after};
+use super::slot::{Ending, State, StopPhase};
 use super::view::RunResult;
 use super::{Engine, JobId, RunId, UnitId};
 use crate::unit::{KillMode, Signal};
@@ -107,7 +107,7 @@ impl Engine {
         (slot.kept, slot.follows) = (false, false);
         slot.run_unit = slot.unit.clone();
         let Some(service) = slot.service() else { return };
-        let (timeout, until) = (after(now, service.timeout_stop), after(now, service.runtime_max));
+        let (timeout, until) = (now.after(service.timeout_stop), now.after(service.runtime_max));
         if alive {
             slot.wish = slot.wish.take().or(Some(Cause::Boot));
             slot.last = None;

@@ -19,7 +19,7 @@ mod stop;
 use super::action::{Action, Change, Outcome};
 use super::event::{Cause, End, Role, SpawnFailure, SpawnFailureKind, Unmet, Verb};
 use super::said::Said;
-use super::slot::{Ending, Slot, State, StopPhase, after};
+use super::slot::{Ending, Slot, State, StopPhase};
 use super::view::RunResult;
 use super::{Engine, RunId, UnitId};
 use crate::unit::ServiceType;
@@ -183,7 +183,7 @@ impl Engine {
         let Some(service) = slot.service() else {
             return self.become_ready(unit);
         };
-        let give_up = after(now, service.timeout_start);
+        let give_up = now.after(service.timeout_start);
         let role = match service.exec_condition.is_empty() {
             true => exits::after_conditions(service),
             false => Role::Condition(0),
@@ -280,11 +280,11 @@ impl Engine {
         let now = self.now.mono;
         let Some(slot) = self.slot(unit) else { return };
         let main_alive = matches!(slot.state, State::Starting { main_alive: true, .. });
-        let watchdog = after(now, slot.watchdog());
+        let watchdog = now.after(slot.watchdog());
         let (until, ends) = match slot.service() {
             Some(service) => {
                 let ends = service.r#type == ServiceType::Oneshot && !service.remain_after_exit;
-                (after(now, service.runtime_max), ends)
+                (now.after(service.runtime_max), ends)
             }
             None => (None, false),
         };

@@ -7,7 +7,6 @@
 )]
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::event::{Cause, End, Mono, Role, Verb, Wall};
 use super::health::{Health, HealthWord};
@@ -224,13 +223,8 @@ impl Slot {
 
     /// No file and no other unit says its name any more, nothing of it is there, and nobody waits for it.
     pub fn is_forgettable(&self) -> bool {
-        self.unit.is_none()
-            && self.is_at_rest()
-            && !self.kept
-            && self.wish.is_none()
-            && self.stop.is_none()
-            && self.jobs.is_empty()
-            && self.incoming.is_empty()
+        let is_wanted = self.wish.is_some() || self.stop.is_some() || !self.jobs.is_empty();
+        self.unit.is_none() && self.is_at_rest() && !self.kept && !is_wanted && self.incoming.is_empty()
     }
 
     /// It runs, is on its way up, or is on its way down.
@@ -348,15 +342,13 @@ impl Slot {
     }
 
     pub fn is_target(&self) -> bool {
-        self.unit
-            .as_deref()
-            .is_some_and(|unit| matches!(unit.kind, Kind::Target))
+        let unit = self.unit.as_deref();
+        unit.is_some_and(|unit| matches!(unit.kind, Kind::Target))
     }
 
     pub fn is_masked(&self) -> bool {
-        self.unit
-            .as_deref()
-            .is_some_and(|unit| matches!(unit.kind, Kind::Masked))
+        let unit = self.unit.as_deref();
+        unit.is_some_and(|unit| matches!(unit.kind, Kind::Masked))
     }
 
     pub fn deadline(&self) -> Option<Mono> {
@@ -404,9 +396,4 @@ pub fn service_of(unit: &Unit) -> Option<&Service> {
         Kind::Mount(mount) => Some(&mount.service),
         Kind::Masked | Kind::Target | Kind::Slice(_) => None,
     }
-}
-
-/// A deadline this far from now; None: none.
-pub fn after(now: Mono, limit: Option<Duration>) -> Option<Mono> {
-    limit.and_then(|limit| now.0.checked_add(limit)).map(Mono)
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::action::{Action, Change, Outcome};
 use super::event::{Cause, SpawnFailure, SpawnFailureKind, Verb};
 use super::restart::Budget;
-use super::slot::{Ending, Slot, State, after, service_of};
+use super::slot::{Ending, Slot, State, service_of};
 use super::view::RunResult;
 use super::{Engine, UnitId};
 use crate::unit::{GiveUp, Service, Unit};
@@ -120,7 +120,7 @@ impl Engine {
         let waits = slot.is_triggered() && slot.arms.demand.is_none();
         if slot.arms.set != Set::Yes {
             let limit = slot.definition().and_then(|service| service.timeout_start);
-            let give_up = after(self.now.mono, limit);
+            let give_up = self.now.mono.after(limit);
             self.set_state(unit, State::Arming { give_up }, None);
             if let Some(slot) = self.slot_mut(unit) {
                 slot.arms.set = Set::Stale;

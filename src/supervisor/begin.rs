@@ -132,9 +132,8 @@ impl Supervisor {
         }
         let watch = Watch::new().map_err(failed("inotify"))?;
         add(watch.as_fd(), Source::Directories)?;
-        let watched = |fd: OwnedFd| Ok::<_, String>((add(fd.as_fd(), Source::Lifeline)?, fd));
+        let watched = |fd: OwnedFd| add(fd.as_fd(), Source::Lifeline).map(|token| (fd, token));
         let lifeline = config.lifeline.take().map(watched).transpose()?;
-        let lifeline = lifeline.map(|(token, fd)| (fd, token));
         let socket = config.runtime_dir.join("control.sock");
         let most = nofile.map_or(0, |(_, hard)| hard);
         let clients = Clients::listen(&socket, foundation.listener, most, &mut poll);

@@ -2,7 +2,7 @@
 
 use crate::engine::action::{Action, Change, Outcome, Scope};
 use crate::engine::event::{Cause, Mono, Role};
-use crate::engine::slot::{Ending, Slot, State, StopPhase, after};
+use crate::engine::slot::{Ending, Slot, State, StopPhase};
 use crate::engine::view::RunResult;
 use crate::engine::{Engine, UnitId};
 use crate::unit::{KillMode, Signal};
@@ -83,7 +83,7 @@ impl Engine {
         let Some(service) = self.slot(unit).and_then(Slot::service) else {
             return;
         };
-        let (kill, give_up) = (service.kill.clone(), after(self.now.mono, service.timeout_stop));
+        let (kill, give_up) = (service.kill.clone(), self.now.mono.after(service.timeout_stop));
         if ending.result == RunResult::Success {
             ending.result = RunResult::Timeout("stop");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::action::Outcome;
 use crate::engine::event::{Mono, Notification, Role, Watchdog};
 use crate::engine::said::ReloadStage;
-use crate::engine::slot::{Ending, Slot, State, after};
+use crate::engine::slot::{Ending, Slot, State};
 use crate::engine::view::RunResult;
 use crate::engine::{Engine, RunId, UnitId};
 
@@ -50,7 +50,7 @@ impl Engine {
 
     /// Times that have an end have it no earlier than this long from now.
     fn extend(&mut self, unit: UnitId, by: Duration) {
-        let at_least = after(self.now.mono, Some(by));
+        let at_least = self.now.mono.after(Some(by));
         let later = |limit: &mut Option<Mono>| {
             if limit.is_some() {
                 *limit = (*limit).max(at_least);
@@ -84,7 +84,10 @@ impl Engine {
         let State::Running { reload, .. } = &slot.state else {
             return;
         };
-        let give_up = after(self.now.mono, slot.service().and_then(|service| service.timeout_start));
+        let give_up = self
+            .now
+            .mono
+            .after(slot.service().and_then(|service| service.timeout_start));
         match (reload, slot.said.reload) {
             // By itself, or since somebody else sent it a signal.
             (None, _) => self.begin_told_reload(unit, ReloadStage::Begun, give_up),
@@ -110,7 +113,7 @@ impl Engine {
     }
 
     fn rearm_watchdog(&mut self, unit: UnitId) {
-        let until = after(self.now.mono, self.slot(unit).and_then(Slot::watchdog));
+        let until = self.now.mono.after(self.slot(unit).and_then(Slot::watchdog));
         self.update_state(unit, |state| {
             if let State::Running { watchdog, .. } = state {
                 *watchdog = until;

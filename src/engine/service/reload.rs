@@ -3,7 +3,7 @@
 use crate::engine::action::{Action, Change, Outcome, Scope};
 use crate::engine::event::{Role, Verb};
 use crate::engine::said::ReloadStage;
-use crate::engine::slot::{Slot, State, after, service_of};
+use crate::engine::slot::{Slot, State, service_of};
 use crate::engine::view::RunResult;
 use crate::engine::{Engine, UnitId};
 use crate::unit::{ServiceType, Signal};
@@ -24,7 +24,7 @@ impl Engine {
         };
         if service.r#type == ServiceType::NotifyReload {
             let signal = service.reload_signal.unwrap_or(Signal::HUP);
-            let give_up = after(now, service.timeout_start);
+            let give_up = now.after(service.timeout_start);
             self.out.push(Action::Kill {
                 run,
                 scope: Scope::Main,
@@ -40,7 +40,7 @@ impl Engine {
             });
             return self.end_reload(unit, &Outcome::Done);
         }
-        let give_up = after(now, service.timeout_start);
+        let give_up = now.after(service.timeout_start);
         self.update_state(unit, |state| {
             if let State::Running { reload, .. } = state {
                 *reload = Some((0, give_up));

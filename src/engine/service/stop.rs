@@ -2,7 +2,7 @@
 
 use crate::engine::action::{Action, Change, Outcome, Scope};
 use crate::engine::event::{Cause, End, ExitStatus, Mono, Role, Verb};
-use crate::engine::slot::{Ending, Slot, State, StopPhase, after};
+use crate::engine::slot::{Ending, Slot, State, StopPhase};
 use crate::engine::view::RunResult;
 use crate::engine::{Engine, RunId, UnitId};
 use crate::unit::{KillMode, Signal};
@@ -63,7 +63,7 @@ impl Engine {
         // Who does not answer its watchdog is not asked to end, but told.
         let hangs = ending.result == RunResult::Watchdog;
         let commands = ending.ready_since.is_some() && !service.exec_stop.is_empty() && !hangs;
-        let give_up = after(self.now.mono, service.timeout_stop);
+        let give_up = self.now.mono.after(service.timeout_stop);
         if commands {
             let phase = StopPhase::Command(0);
             self.set_state(
@@ -96,7 +96,7 @@ impl Engine {
         let Some(service) = self.slot(unit).and_then(Slot::service) else {
             return;
         };
-        let give_up = after(self.now.mono, service.timeout_stop);
+        let give_up = self.now.mono.after(service.timeout_stop);
         let (phase, role) = match role {
             Role::Stop(nth) if usize::from(nth) + 1 < service.exec_stop.len() => {
                 (StopPhase::Command(nth + 1), Some(Role::Stop(nth + 1)))
@@ -240,7 +240,7 @@ impl Engine {
         if service.exec_stop_post.is_empty() {
             return self.release(unit);
         }
-        let give_up = after(self.now.mono, service.timeout_stop);
+        let give_up = self.now.mono.after(service.timeout_stop);
         self.enter_phase(unit, StopPhase::Post(0), give_up);
         self.spawn(unit, Role::StopPost(0));
     }
@@ -254,7 +254,7 @@ impl Engine {
         if matches!(service.kill.mode, KillMode::Process | KillMode::None) {
             return self.release(unit);
         }
-        let give_up = after(self.now.mono, service.timeout_stop);
+        let give_up = self.now.mono.after(service.timeout_stop);
         self.enter_phase(unit, StopPhase::Clean, give_up);
         self.out.push(Action::Kill {
             run,

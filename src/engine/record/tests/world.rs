@@ -41,7 +41,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..300)
 }
 
-/// Units of every shape that decides differently, with edges among them.
+/// Units of every shape that decides differently, with edges among them; and one of another name in each version.
 pub fn units(version: u8) -> Vec<Rc<Unit>> {
     let name = |nth: usize| UnitName::new(&format!("unit{nth}")).unwrap();
     let link = |to: usize, kind| Link {
@@ -51,9 +51,8 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
     };
     let make = |nth: usize, links: Vec<Link>, change: &dyn Fn(&mut Service)| {
         let words = vec!["/bin/true".into(), version.to_string().into()];
-        let command = crate::unit::value::parse_command(words).unwrap();
         let mut service = Service {
-            exec_start: vec![command.clone()],
+            exec_start: vec![crate::unit::value::parse_command(words).unwrap()],
             timeout_stop: Some(Duration::from_secs(2)),
             ..Service::default()
         };
@@ -111,7 +110,6 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
         ),
     ];
     all.truncate(7 - usize::from(version % 5 == 4));
-    // One that nobody refers to, and that has another name each time.
     all.push(make(8 + usize::from(version), vec![], &|_| {}));
     all
 }
