@@ -207,6 +207,9 @@ impl Supervisor {
         };
         let done = self.lives.iter().filter(|(_, life)| is_done(life));
         let done: Vec<UnitId> = done.map(|(unit, _)| *unit).collect();
+        if failure.as_ref().is_some_and(is_of_rules) && self.refuse_rules(&done) {
+            return;
+        }
         if let Some(failure) = failure.as_ref().filter(|_| done.is_empty()) {
             tracing::error!("{}: {}", failure.step, Errno::from_raw_os_error(failure.errno));
         }
@@ -230,6 +233,22 @@ impl Supervisor {
                 Some(failure) => self.fail_queued(unit, failure.clone()),
             }
         }
+    }
+
+    /// Those who have joined with rules, which this kernel turned out to have none of; the others wait for the plan without
+    /// them. False: none has.
+    fn refuse_rules(&mut self, joined: &[UnitId]) -> bool {
+        let why = |unit: &UnitId| match &self.lives.get(unit)?.unit.kind {
+            Kind::Service(service) => self.can_have_rules(service).err().map(|why| (*unit, why)),
+            Kind::Masked | Kind::Target | Kind::Slice(_) | Kind::Mount(_) => None,
+        };
+        let members = joined.iter().filter(|unit| self.networks.members.contains_key(unit));
+        let refused: Vec<(UnitId, SpawnFailure)> = members.filter_map(why).collect();
+        for (unit, failure) in &refused {
+            self.forget_port(*unit);
+            self.fail_queued(*unit, failure.clone());
+        }
+        !refused.is_empty()
     }
 
     fn forget_port(&mut self, unit: UnitId) {
@@ -266,6 +285,11 @@ impl Supervisor {
         }
         self.settle_network();
     }
+}
+
+/// A plan could not be carried out since somebody has rules.
+fn is_of_rules(failure: &SpawnFailure) -> bool {
+    matches!(&*failure.step, "allow" | "deny")
 }
 
 /// Removes what only held the files with names.
