@@ -10,6 +10,7 @@
 //! through the machine as all else does. So one place, the machine's forwarding, holds who may talk to whom.
 
 mod attachment;
+mod conntrack;
 mod expressions;
 mod fields;
 mod link;

@@ -117,7 +117,7 @@ impl Message {
     }
 
     /// With its length and number.
-    fn finish(mut self, sequence: u32) -> Vec<u8> {
+    pub fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = self.bytes.len() as u32;
         self.write(0, &length.to_ne_bytes());
         self.write(8, &sequence.to_ne_bytes());

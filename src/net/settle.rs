@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::link::{self, Link};
 use super::netlink::Socket;
-use super::{Bridge, Member, Plan, Refused, Written, attachment, refused, rules, sysctl};
+use super::{Bridge, Member, Plan, Refused, Written, attachment, conntrack, refused, rules, sysctl};
 use crate::unit::Subnet;
 
 /// Where rules are written, or why there is no such place.
@@ -37,7 +37,7 @@ pub fn settle(plan: &Plan, written: Option<&Written>, netfilter: Option<Socket>)
         found => found.map(|link| link.index),
     };
     if plan.members.is_empty() {
-        return end(&mut socket, rules, plan, bridge);
+        return end(&mut socket, rules, plan, written, bridge);
     }
     let begun = |written: &&Written| written.plan.bridge == plan.bridge && !written.plan.members.is_empty();
     let bridge = match (bridge, written.filter(begun)) {
@@ -83,8 +83,14 @@ fn begin(socket: &mut Socket, bridge: &Bridge, found: Option<u32>) -> Result<u32
 }
 
 /// Nobody is on it: it goes, with the rules, and with what is left of ports.
-fn end(socket: &mut Socket, rules: &mut Rules, plan: &Plan, bridge: Option<u32>) -> Result<Option<u32>, Refused> {
-    let holds = hold(rules, plan, None)?;
+fn end(
+    socket: &mut Socket,
+    rules: &mut Rules,
+    plan: &Plan,
+    written: Option<&Written>,
+    bridge: Option<u32>,
+) -> Result<Option<u32>, Refused> {
+    let holds = hold(rules, plan, written)?;
     let Some(bridge) = bridge else { return Ok(holds) };
     for port in link::all(socket).map_err(refused("network links"))? {
         if port.master == Some(bridge) {
@@ -98,8 +104,12 @@ fn end(socket: &mut Socket, rules: &mut Rules, plan: &Plan, bridge: Option<u32>)
 /// Where the kernel has no rules, services that ask for none are on the bridge without: they reach each other, and the
 /// machine. What they publish a proxy leads to them ([`super::proxy`]).
 fn hold(rules: &mut Rules, plan: &Plan, written: Option<&Written>) -> Result<Option<u32>, Refused> {
-    let replaced = rules.as_mut().map_err(|refused| refused.clone());
-    match replaced.and_then(|socket| rules::replace(plan, written, socket)) {
+    let replaced = rules.as_mut().map_err(|refused| refused.clone()).and_then(|socket| {
+        let generation = rules::replace(plan, written, socket)?;
+        conntrack::forget(socket, written.map(|written| &written.plan), plan);
+        Ok(generation)
+    });
+    match replaced {
         Ok(generation) => Ok(Some(generation)),
         Err(refused) => without_rules(plan, refused.what, refused.errno).map(|()| None),
     }

@@ -3,10 +3,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
 use std::thread;
+use std::time::Duration;
 
+use super::harness::SLEEPER;
 use super::lan::{Lan, address, can_have_links, server, until_all_served, until_served, who, who_from};
 use super::machine::eventually;
+use super::proxies::inside;
 
 #[test]
 fn services_find_each_other_by_name_and_a_third_is_refused_by_policy() {
@@ -94,6 +98,51 @@ fn a_published_port_is_reached_from_everywhere_and_keeps_the_address_of_who_asks
     );
     svcd.ok(&["stop", "web"]);
     assert!(lan.inside(|| who("127.0.0.1:8080")).is_err());
+}
+
+/// What the kernel has tracked of them before leads them elsewhere, for as long as they go on.
+#[test]
+fn datagrams_that_were_sent_before_are_no_reason_not_to_reach_the_service() {
+    if !can_have_links("datagrams_that_were_sent_before_are_no_reason_not_to_reach_the_service") {
+        return;
+    }
+    let lan = Lan::new();
+    let outside = lan.neighbour();
+    let published = |address: &str| {
+        format!("{SLEEPER}[network]\nmode = \"bridge\"\naddress = \"{address}/16\"\npublish = [\"5353:53/udp\"]\n")
+    };
+    let plan = lan.plan();
+    let other = server(plan.dir(), "other", 80, "");
+    let svcd = plan.unit("echo", &published("10.88.7.7")).unit("other", &other).start();
+    // With it there are rules, and what they need is tracked.
+    svcd.ok(&["start", "other"]);
+    let client = outside.inside(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+    client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let asks = || {
+        client.send_to(b"?", "192.0.2.1:5353").unwrap();
+        client.recv(&mut [0]).is_ok()
+    };
+    assert!(!(0..5).any(|_| asks()), "nobody is there");
+    for address in ["10.88.7.7", "10.88.7.8"] {
+        svcd.write("echo", &published(address));
+        svcd.ok(&["apply"]);
+        svcd.ok(&["start", "echo"]);
+        eventually("it is there", || {
+            super::lan::address(&svcd, "echo", true).to_string() == address
+        });
+        svcd.reaches("echo", "running");
+        let service = inside(&svcd, "echo", || UdpSocket::bind("0.0.0.0:53").unwrap());
+        service.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let from = service.recv_from(&mut [0]).unwrap().1;
+                service.send_to(b"!", from).unwrap();
+            });
+            eventually("it is answered", asks);
+        });
+    }
+    svcd.ok(&["stop", "echo"]);
+    assert!(!(0..5).any(|_| asks()));
 }
 
 #[test]

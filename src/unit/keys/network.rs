@@ -22,7 +22,8 @@ pub static NETWORK: &[Key] = &[
     key("network", "publish", OfNetwork(N::Publish), Yes, Restart,
         "Ports of the machine that lead to the service: [\"127.0.0.1:8080:80/tcp\"] is address, port outside, port inside. \
          Without an address it is any of the machine's; without a port inside it is the same; ranges are as long inside as \
-         outside. What comes so keeps the address that it came from. nftables does it. What comes to ::1, and all of it where the \
+         outside. What comes so keeps the address that it came from. nftables does it. Between two runs of the service it \
+         leads on: who connects then waits for the next. What comes to ::1, and all of it where the \
          kernel has no nftables, a proxy leads: a process of svcd's in the service's cgroup, svc-proxy, which the service sees \
          as itself, and which counts for pids-max and memory-max; it has 1024 sockets at most, one for each port and family."),
     key("network", "dns", OfNetwork(N::Addresses), Yes, Restart,
