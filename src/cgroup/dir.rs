@@ -130,7 +130,11 @@ impl Dir {
     /// this takes one descriptor and no recursion.
     pub fn walk(&self, mut visit: impl FnMut(&Self) -> io::Result<()>) -> io::Result<()> {
         visit(self)?;
-        let mut open: Vec<Vec<CString>> = vec![self.children()?];
+        let children = self.children()?;
+        if children.is_empty() {
+            return Ok(());
+        }
+        let mut open: Vec<Vec<CString>> = vec![children];
         let mut here = self.sub(c".")?;
         while let Some(siblings) = open.last_mut() {
             match siblings.pop().map(|name| here.sub(&name)) {

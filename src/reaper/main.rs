@@ -56,10 +56,11 @@ extern "C" fn main() -> ! {
     // SAFETY: each call takes numbers, or the address and length of a value that is alive until it returns.
     unsafe {
         call(number::SIGPROCMASK, [SIG_SETMASK, &raw const all as usize, 0, SET_BYTES]);
-        call(number::CLOSE_RANGE, [0, u32::MAX as usize, 0, 0]);
         call(number::PRCTL, [PR_SET_NAME, name.as_ptr() as usize, 0, 0]);
         call(number::PRCTL, [PR_SET_DUMPABLE, 0, 0, 0]);
         call(number::CAPSET, [&raw const header as usize, &raw const none as usize, 0, 0]);
+        // With the pipe that svcd waits at: no command of the service begins before.
+        call(number::CLOSE_RANGE, [0, u32::MAX as usize, 0, 0]);
     }
     loop {
         reap();

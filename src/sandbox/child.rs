@@ -54,6 +54,10 @@ pub fn start(setup: &Setup<'_>, cgroup: Option<BorrowedFd<'_>>, ports: &[Borrowe
             close_each(ports);
             // What is passed on takes its first numbers.
             let reports_end = inherit::moved_up(reports_end);
+            if matches!(setup.steps.last(), Some(Step::ExecReaper(_))) {
+                // It closes this itself once it is what it stays.
+                let _ = rustix::io::fcntl_setfd(&reports_end, rustix::io::FdFlags::empty());
+            }
             let failed = perform(setup);
             report::send(reports_end.as_fd(), &failed);
             exit(report::exit_code(failed.what()))

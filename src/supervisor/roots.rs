@@ -31,6 +31,10 @@ impl Supervisor {
     pub(super) fn pin_images(&mut self) {
         let store = self.config.state_dir.join(image::STORE);
         for (unit, image) in self.unpinned.drain(..) {
+            // It has failed and gone with that.
+            if self.engine.find(unit.as_str()).is_none() {
+                continue;
+            }
             if let Err(error) = image::pins::pin(&store, unit.as_str(), image) {
                 tracing::warn!("{unit}: its image is not kept from `svc image gc`: {error}");
             }

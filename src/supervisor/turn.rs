@@ -68,9 +68,9 @@ impl Supervisor {
             self.settle();
             self.judge_generation();
             self.settle();
-            self.history.write();
-            self.pin_images();
             self.collect();
+            self.pin_images();
+            self.history.write();
             self.order_networks();
             self.watch_console();
             self.reexec_if_asked();

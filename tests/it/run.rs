@@ -62,6 +62,15 @@ fn what_is_run_prints_and_ends_as_it_does_and_nothing_of_it_stays() {
 }
 
 #[test]
+fn whoever_begins_sees_the_first_process_as_it_stays() {
+    let svcd = Svcd::with(&[]);
+    for _ in 0..machine::often(20).max(1) {
+        let script = "read name </proc/1/comm; echo $name";
+        assert_eq!(svcd.ok(&["run", "--rm", "--", "sh", "-c", script]), "svc-reaper\n");
+    }
+}
+
+#[test]
 fn a_unit_that_was_run_stays_until_its_file_is_removed() {
     let svcd = Svcd::with(&[]);
     assert_eq!(
