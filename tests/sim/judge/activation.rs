@@ -22,6 +22,8 @@ pub struct Active {
     pub armed: bool,
     /// Somebody asked for a run, a trigger came, or its policy may follow.
     demand: bool,
+    /// It has begun since triggers were last asked for.
+    ran: bool,
     /// It has said that it is ready, in this life.
     ready: bool,
     /// Its last probe was good.
@@ -33,9 +35,9 @@ impl Active {
         self.demand = true;
     }
 
-    /// A run is over, and another one is to follow; where no triggers could be set, there was none.
+    /// A run is over, and another one is to follow; where triggers were to be set and could not be, there was none.
     pub fn on_backoff(&mut self) {
-        self.demand |= self.set;
+        self.demand |= self.ran;
     }
 
     /// What it says in this life, and what its probes find.
@@ -77,6 +79,7 @@ impl Judge {
     pub fn on_arm(&mut self, unit: UnitId) {
         if let Some(active) = self.active(unit) {
             active.asked = true;
+            active.ran = false;
         }
     }
 
@@ -116,7 +119,7 @@ impl Judge {
         };
         let active = &mut self.units[place].active;
         let (demand, set) = (std::mem::take(&mut active.demand), active.set);
-        (active.ready, active.well) = (false, false);
+        (active.ready, active.well, active.ran) = (false, false, true);
         self.unless(demand || !service.is_triggered(), "triggered", || {
             format!("u{place} starts by itself")
         })?;
