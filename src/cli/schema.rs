@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::unit::keys::{self, Built, Change, Key};
+use crate::unit::keys::{self, Change, Key};
 use crate::unit::{Service, Unit, UnitName, show};
 
 mod forms;
@@ -106,20 +106,7 @@ fn described(row: &Key) -> String {
         Change::Live => "",
         Change::Restart => " A change restarts the service.",
     };
-    let values = |values: &[&str]| values.join(", ");
-    let built = match row.built {
-        Built::Yes => String::new(),
-        Built::Only(built) => format!(
-            " This version has {} of these, and refuses the start with another.",
-            values(built)
-        ),
-        Built::Not(&[]) => " This version does not have it yet, and refuses the start.".to_owned(),
-        Built::Not(off) => format!(
-            " This version does not have it yet, and refuses the start unless it is {}.",
-            values(off)
-        ),
-    };
-    format!("{}{change}{built}", row.doc)
+    format!("{}{change}", row.doc)
 }
 
 /// What a service has where its file is silent, by table and key.

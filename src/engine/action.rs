@@ -118,7 +118,7 @@ pub enum Outcome {
     Failed(Box<str>),
     /// It cannot be: masked, refused, a cycle, a dependency that is missing; one line for people, and the hint.
     Refused(Box<str>),
-    /// A key of the unit cannot be enforced here, or is not built yet; one line for people. Exit status 78.
+    /// A key of the unit cannot be enforced here; one line for people. Exit status 78.
     Unenforceable(Box<str>),
     /// Another wish took its place (a stop during a start).
     Superseded(Box<str>),

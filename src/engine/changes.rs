@@ -97,10 +97,10 @@ impl Engine {
         };
         // What does not run is started with the image that there is by then.
         fields.extend(image.filter(|_| is_up).cloned());
-        if fields.is_empty() && old.refused == unit.refused {
+        if fields.is_empty() {
             return None;
         }
-        let restart = fields.iter().any(|field| field.change == KeyChange::Restart) || old.refused != unit.refused;
+        let restart = fields.iter().any(|field| field.change == KeyChange::Restart);
         let is_new = !self.is_wanted(old) || has_become_triggered(old, unit);
         let newly_wanted = !slot.is_active() && slot.wish.is_none() && self.is_wanted(unit) && is_new;
         // A slice does not run; what sits in it may.

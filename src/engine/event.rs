@@ -309,7 +309,7 @@ pub enum SpawnFailureKind {
     Transient,
     /// The step failed: counts as a failed start.
     Step,
-    /// A key that cannot be enforced here or is not built: refused for good, exit status 78. Never retried.
+    /// A key that cannot be enforced here: refused for good, exit status 78. Never retried.
     Unenforceable,
 }
 

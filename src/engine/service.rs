@@ -91,9 +91,6 @@ impl Engine {
             .take()
             .or_else(|| slot.wish.clone())
             .unwrap_or(Cause::Policy);
-        if !definition.refused.is_empty() {
-            return self.refuse(unit);
-        }
         let budget = super::slot::service_of(&definition).and_then(|service| service.restart.give_up.clone());
         if !slot.budget.take(now, budget.as_ref()) {
             let starts = budget.map_or(0, |budget| budget.starts);
@@ -118,27 +115,6 @@ impl Engine {
             let run = self.run_of(unit);
             self.out.push(Action::CheckConditions { run });
         }
-    }
-
-    /// A key of it cannot be enforced by this version: it never starts as it is.
-    fn refuse(&mut self, unit: UnitId) {
-        let Some(definition) = self.slot(unit).and_then(|slot| slot.unit.clone()) else {
-            return;
-        };
-        let keys: Vec<String> = definition
-            .refused
-            .iter()
-            .map(|refused| format!("{} ({}:{})", refused.key, refused.place.file, refused.place.line))
-            .collect();
-        let why: Box<str> = format!("not built yet: {}", keys.join(", ")).into();
-        self.report(unit, Change::Refused { why: why.clone() });
-        let ending = Ending {
-            refused: true,
-            not_begun: true,
-            why: Some(why),
-            ..Ending::new()
-        };
-        self.rest(unit, ending);
     }
 
     pub(super) fn on_conditions(&mut self, run: RunId, unmet: Option<Unmet>) {

@@ -101,7 +101,7 @@ pub struct Ending {
     pub skipped: bool,
     /// It was down already, and only what was kept for the next run goes.
     pub in_backoff: bool,
-    /// It was refused, or its budget was spent, before anything of it began: its last result stands.
+    /// Its budget was spent before anything of it began: its last result stands.
     pub not_begun: bool,
     /// No policy follows: its budget is spent, or it was not allowed to begin.
     pub for_good: bool,

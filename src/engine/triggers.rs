@@ -112,8 +112,7 @@ impl Engine {
     /// Before a run: its triggers are set, and one is waited for. True: there is no run for now.
     pub(super) fn holds_back(&mut self, unit: UnitId) -> bool {
         let Some(slot) = self.slot(unit) else { return false };
-        let refused = slot.unit.as_deref().is_none_or(|unit| !unit.refused.is_empty());
-        if !slot.definition().is_some_and(Service::needs_arming) || slot.cycle.is_some() || refused {
+        if !slot.definition().is_some_and(Service::needs_arming) || slot.cycle.is_some() {
             self.disarm(unit);
             return false;
         }

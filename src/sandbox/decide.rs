@@ -71,10 +71,6 @@ impl Sandbox {
         privileges(&mut isolation, kernel, &mut keys)?;
         calls(&mut isolation, kernel, &mut keys)?;
         files(&mut isolation, kernel, &mut keys)?;
-        for key in &isolation.unbuilt {
-            let why = "not built in this version".into();
-            keys.decided.push((key.clone(), Enforcement::Skipped(why)));
-        }
         let wanted = Wanted::of(&isolation, domain(&isolation, kernel));
         let filter = match wanted.is_nothing() {
             true => None,

@@ -4,7 +4,7 @@
     reason = "what means nothing here is dropped, whatever is added to the enum"
 )]
 
-use super::keys::{self, Built, Key};
+use super::keys;
 use super::node::{At, Data, Node, Table, Wrong};
 use super::read::*;
 use super::*;
@@ -51,7 +51,6 @@ pub struct Input<'a> {
 /// Checks everything, and builds the unit as far as it goes; it is good only where no issue is an error.
 pub fn decode(input: &Input<'_>, issues: &mut Vec<Issue>) -> Unit {
     let mut origin = Origin::default();
-    let mut refused = Vec::new();
     for (table, (at, node)) in input.tree {
         check_table(
             input,
@@ -61,26 +60,11 @@ pub fn decode(input: &Input<'_>, issues: &mut Vec<Issue>) -> Unit {
             &mut Found {
                 issues,
                 origin: &mut origin,
-                refused: &mut refused,
             },
         );
     }
-    let best_effort = get(input.tree, "isolation", "best-effort", texts).unwrap_or_default();
     check_best_effort(input.tree, issues);
-    refused.retain(|(row, _): &(&Key, Refused)| {
-        let may = matches!(row.table, "isolation" | "resources");
-        !(may && best_effort.iter().any(|key| **key == *row.name))
-    });
-    for (_, refused) in &refused {
-        if let Some(at) = place_of(input.tree, &refused.key) {
-            issues.push(Issue::warning(
-                at,
-                format!("{} is not built yet: the start will be refused", refused.key),
-            ));
-        }
-    }
-    let skipped = best_effort.iter().filter(|key| is_unbuilt_isolation(key)).cloned();
-    let mut kind = kind_of(input, issues, skipped.collect());
+    let mut kind = kind_of(input, issues);
     if let Kind::Service(service) = &mut kind
         && read_triggers::is_for_connection(input.name, input.tree)
     {
@@ -100,7 +84,6 @@ pub fn decode(input: &Input<'_>, issues: &mut Vec<Issue>) -> Unit {
         condition: get(input.tree, "unit", "condition", conditions).unwrap_or_default(),
         assert: get(input.tree, "unit", "assert", conditions).unwrap_or_default(),
         kind,
-        refused: refused.into_iter().map(|(_, refused)| refused).collect(),
         origin,
     }
 }
@@ -108,7 +91,6 @@ pub fn decode(input: &Input<'_>, issues: &mut Vec<Issue>) -> Unit {
 struct Found<'a> {
     issues: &'a mut Vec<Issue>,
     origin: &'a mut Origin,
-    refused: &'a mut Vec<(&'static Key, Refused)>,
 }
 
 fn check_table(input: &Input<'_>, table: &str, at: &At, node: &Node, found: &mut Found<'_>) {
@@ -156,19 +138,7 @@ fn check_entries(input: &Input<'_>, table: &str, entries: &Table, found: &mut Fo
         };
         let place = (input.place)(at);
         found.origin.set.push((number as u16, at.file as u16, place.line));
-        let before = found.issues.len();
         kinds::check(row.kind, node, found.issues);
-        if found.issues.len() == before
-            && let Some(shown) = unbuilt(row, node)
-        {
-            found.refused.push((
-                row,
-                Refused {
-                    key: format!("[{table}] {name}{shown}").into(),
-                    place,
-                },
-            ));
-        }
     }
 }
 
@@ -190,40 +160,6 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         .filter(|(distance, candidate)| *distance <= candidate.len().max(word.len()).div_ceil(3))
         .min()
         .map(|(_, near)| near)
-}
-
-/// Set to something that this version does not enforce: how to show that value; empty where the key itself says it.
-fn unbuilt(row: &Key, node: &Node) -> Option<String> {
-    let shown = match &node.data {
-        Data::Text(text) => text.clone(),
-        Data::Bool(value) => value.to_string(),
-        Data::Whole(number) => number.to_string(),
-        Data::List(_) | Data::Table(_) | Data::Other => String::new(),
-    };
-    match row.built {
-        Built::Only(built) if !is_among(built, &shown) => Some(format!(" = \"{shown}\"")),
-        Built::Not(off) if !off.contains(&shown.as_str()) => Some(String::new()),
-        Built::Only(_) | Built::Not(_) | Built::Yes => None,
-    }
-}
-
-fn is_among(built: &[&str], shown: &str) -> bool {
-    let is = |known: &&str| shown == *known || known.ends_with(':') && shown.starts_with(known);
-    built.iter().any(is)
-}
-
-fn is_unbuilt_isolation(key: &str) -> bool {
-    keys::find("isolation", key).is_some_and(|row| matches!(row.built, Built::Not(_)))
-}
-
-fn place_of(tree: &Table, shown: &str) -> Option<At> {
-    let (table, rest) = shown.strip_prefix('[')?.split_once("] ")?;
-    let name = rest.split([' ']).next()?;
-    match &tree.get(table.trim_matches(['[', ']']))?.1.data {
-        Data::Table(entries) => entries.get(name).map(|(at, _)| at.clone()),
-        Data::List(items) => items.first().map(|item| item.at.clone()),
-        _ => None,
-    }
 }
 
 fn check_best_effort(tree: &Table, issues: &mut Vec<Issue>) {
@@ -318,7 +254,7 @@ fn check_foreign_tables(input: &Input<'_>, kind: &str, issues: &mut Vec<Issue>) 
     }
 }
 
-fn kind_of(input: &Input<'_>, issues: &mut Vec<Issue>, skipped: Vec<Box<str>>) -> Kind {
+fn kind_of(input: &Input<'_>, issues: &mut Vec<Issue>) -> Kind {
     let is_table = |name: &&str| {
         matches!(
             input.tree.get(*name),
@@ -339,7 +275,7 @@ fn kind_of(input: &Input<'_>, issues: &mut Vec<Issue>, skipped: Vec<Box<str>>) -
         check_foreign_tables(input, kind, issues);
     }
     match kinds.as_slice() {
-        ["service"] => Kind::Service(Box::new(tables::service(input.tree, skipped))),
+        ["service"] => Kind::Service(Box::new(tables::service(input.tree))),
         ["slice"] => Kind::Slice(Box::new(tables::resources(input.tree))),
         ["mount"] => Kind::Mount(Box::new(tables::mount(input.tree))),
         [_] => Kind::Target,

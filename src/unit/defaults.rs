@@ -166,7 +166,6 @@ impl Isolation {
             personality: None,
             keyring_mode: if on { KeyringMode::Private } else { KeyringMode::Inherit },
             best_effort: Vec::new(),
-            unbuilt: Vec::new(),
         }
     }
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::call_sets::CallSets;
 use super::device::Devices;
 use super::filter::{NamespaceKinds, SocketFamilies};
-use super::keys::{self, Built};
 use super::value::{capability_names, capability_number};
 use super::{Account, Kind, Service, Unit, show};
 
@@ -74,7 +73,7 @@ use Rule::{By, Calls, Capabilities, Closed, Partly};
 const FEWER: &str = "capabilities = [\"none\"], or a list of those that it needs";
 const FILTER: &str = "seccomp = { allow = [\"@standard\"], deny = [\"@…\"] } with this group";
 
-/// Table, key, weight, rule, what is open, what closes it. Keys that are not built yet are passed over.
+/// Table, key, weight, rule, what is open, what closes it.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     Row("service", "user", 20, By(root), "runs as root", "dynamic-user = true, or user = \"…\""),
@@ -160,13 +159,11 @@ pub fn of(unit: &Unit) -> Option<Exposure> {
             &service.isolation.view.calls_taken(),
         ),
     };
-    let is_built = |row: &&Row| keys::find(row.0, row.1).is_some_and(|key| !matches!(key.built, Built::Not(_)));
-    let rows: Vec<&Row> = ROWS.iter().filter(is_built).collect();
-    let whole: u32 = rows.iter().map(|row| row.2).sum();
+    let whole: u32 = ROWS.iter().map(|row| row.2).sum();
     let points = |hundredths: u32| f64::from(hundredths) / 10.0 / f64::from(whole.max(1));
     let mut sum = 0;
     let mut open = Vec::new();
-    for Row(table, key, weight, rule, what, fix) in rows {
+    for Row(table, key, weight, rule, what, fix) in ROWS {
         let (percent, named) = rule.open(&look, table, key);
         if percent == 0 {
             continue;

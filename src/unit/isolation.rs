@@ -57,8 +57,6 @@ pub struct Isolation {
     pub keyring_mode: KeyringMode,
     /// Keys that may be skipped where they cannot be enforced.
     pub best_effort: Vec<Box<str>>,
-    /// Parts of the unit that this version does not build yet and that are in `best_effort`: shown as skipped.
-    pub unbuilt: Vec<Box<str>>,
 }
 
 /// The sets of defaults for `[isolation]`.

@@ -74,7 +74,7 @@ pub use kill::{Kill, KillMode};
 pub use log::{Forward, Log, RateLimit};
 pub use mount::{InnerMount, LAYERS_MAX, Mount, Root, RootFrom, Writable};
 pub use network::{Connectivity, Direction, Network, Peer, Rule, Sharing, Subnet};
-pub use origin::{Origin, Refused, TextId, Texts};
+pub use origin::{Origin, TextId, Texts};
 pub use ports::{PortRange, Protocol, Publish};
 pub use resources::{OomPolicy, Resources};
 pub use restart::{GiveUp, Restart, RestartPolicy};
@@ -104,9 +104,6 @@ pub struct Unit {
     pub assert: Vec<Condition>,
     /// What kind of unit this is, with its own tables.
     pub kind: Kind,
-    /// Keys that the unit sets and that this version of svc cannot enforce: the start is refused, by name.
-    #[serde(skip)]
-    pub refused: Vec<Refused>,
     /// Which file set which key: for `svc show` and `svc cat`.
     #[serde(skip)]
     pub origin: Origin,
@@ -123,7 +120,6 @@ impl Unit {
             condition: Vec::new(),
             assert: Vec::new(),
             kind: Kind::Target,
-            refused: Vec::new(),
             origin: Origin::default(),
         }
     }

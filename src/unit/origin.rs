@@ -43,12 +43,3 @@ impl TextId {
 
 /// The texts of unit files.
 pub type Texts = BTreeMap<TextId, Rc<str>>;
-
-/// A key that was written and that nothing enforces yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// `[isolation] landlock`.
-    pub key: Box<str>,
-    /// File and line that set it.
-    pub place: Place,
-}

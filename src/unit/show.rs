@@ -4,12 +4,11 @@
     reason = "what means nothing here is dropped, whatever is added to the enum"
 )]
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
 
-use super::keys::{self, Built, Change, Key};
+use super::keys::{self, Change, Key};
 use super::value::split_words;
 use super::*;
 
@@ -122,16 +121,9 @@ pub fn differences(old: &Unit, new: &Unit) -> Vec<Difference> {
             change: Change::Restart,
         });
     }
-    let (unbuilt_before, unbuilt_after) = (unbuilt(old), unbuilt(new));
     for row in keys::all() {
-        let key = (row.table, row.name);
-        // What is set and not built has no value in a unit, but it decides whether the unit may start.
-        let is_unbuilt_edit = unbuilt_before.contains(&key) != unbuilt_after.contains(&key);
-        let (old, new) = match row.built {
-            Built::Not(_) => (None, None),
-            Built::Yes | Built::Only(_) => (before.get(row), after.get(row)),
-        };
-        if old != new || is_unbuilt_edit {
+        let (old, new) = (before.get(row), after.get(row));
+        if old != new {
             found.push(Difference {
                 key: format!("[{}] {}", row.table, row.name).into(),
                 old,
@@ -143,20 +135,6 @@ pub fn differences(old: &Unit, new: &Unit) -> Vec<Difference> {
     found
 }
 
-/// Table and name of each key that is refused, or skipped as not built.
-fn unbuilt(unit: &Unit) -> BTreeSet<(&str, &str)> {
-    let refused = unit.refused.iter().filter_map(|refused| {
-        let (table, rest) = refused.key.strip_prefix('[')?.split_once("] ")?;
-        Some((table, rest.split(' ').next()?))
-    });
-    let skipped = match &unit.kind {
-        Kind::Service(service) => service.isolation.unbuilt.as_slice(),
-        Kind::Masked | Kind::Target | Kind::Slice(_) | Kind::Mount(_) => &[],
-    };
-    let skipped = skipped.iter().map(|name| ("isolation", &**name));
-    refused.chain(skipped).collect()
-}
-
 fn same_but_for_places(old: &Unit, new: &Unit) -> bool {
     old.kind == new.kind
         && old.links == new.links
@@ -164,10 +142,8 @@ fn same_but_for_places(old: &Unit, new: &Unit) -> bool {
         && old.documentation == new.documentation
         && old.condition == new.condition
         && old.assert == new.assert
-        && unbuilt(old) == unbuilt(new)
 }
 
-/// A unit as JSON, in which the rows find their values.
 /// A link that another key draws: whoever joins a unit's namespaces is bound to it.
 fn is_implied(unit: &Unit, link: &Link) -> bool {
     let Kind::Service(service) = &unit.kind else {
@@ -178,6 +154,7 @@ fn is_implied(unit: &Unit, link: &Link) -> bool {
     link.kind == LinkKind::BindsTo && (network || joins.contains(&Some(&link.to)))
 }
 
+/// A unit as JSON, in which the rows find their values.
 struct Json {
     unit: Value,
     links: Vec<Link>,

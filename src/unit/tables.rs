@@ -11,9 +11,9 @@ use super::readiness::{health, readiness};
 use super::scheduling::{CpuPolicy, IoClass};
 use super::*;
 
-pub fn service(tree: &Table, skipped: Vec<Box<str>>) -> Service {
+pub fn service(tree: &Table) -> Service {
     let base = Service::default();
-    let isolation = isolation(tree, skipped);
+    let isolation = isolation(tree);
     let root = root(tree);
     let network = get(tree, "network", "mode", read_network::mode).unwrap_or(match isolation.profile {
         Profile::Strict => Network::None,
@@ -238,7 +238,7 @@ fn service_resources(tree: &Table, isolation: &Isolation) -> Resources {
     resources
 }
 
-fn isolation(tree: &Table, skipped: Vec<Box<str>>) -> Isolation {
+fn isolation(tree: &Table) -> Isolation {
     let base = Isolation::of(match get(tree, "isolation", "profile", text).as_deref() {
         Some("none") => Profile::None,
         Some("strict") => Profile::Strict,
@@ -296,7 +296,6 @@ fn isolation(tree: &Table, skipped: Vec<Box<str>>) -> Isolation {
             _ => base.keyring_mode,
         },
         best_effort: get(tree, "isolation", "best-effort", texts).unwrap_or_default(),
-        unbuilt: skipped,
         profile: base.profile,
     }
 }

@@ -24,7 +24,11 @@ fn unit(form: Form, links: &[(LinkKind, usize)]) -> Option<Spec> {
 }
 
 fn service(oneshot: bool) -> Form {
-    Form::Service(ServiceSpec {
+    Form::Service(spec(oneshot))
+}
+
+fn spec(oneshot: bool) -> ServiceSpec {
+    ServiceSpec {
         oneshot,
         remain: false,
         commands: [0, 1, 0, 0, 0, 0],
@@ -39,7 +43,7 @@ fn service(oneshot: bool) -> Form {
         timeouts: [Some(5_000_000), Some(5_000), None],
         log: 0,
         activation: Box::default(),
-    })
+    }
 }
 
 /// Steps are a microsecond apart, so that each comes while the one before is under way.
@@ -102,13 +106,17 @@ fn units_that_require_and_conflict_settle() {
     holds(CALM, units, vec![Step::Ask(2, Verb::Start)]);
 }
 
+/// Each that is out of its budget fails without a run: that it is followed by nothing is what ends it.
 #[test]
 fn units_that_follow_each_others_refusal_settle() {
+    let give_up = Some((1, 3_600_000_000));
+    let once = || Form::Service(ServiceSpec { give_up, ..spec(false) });
+    let crash = Chaos { crashes: 100, ..CALM };
     let units = vec![
-        unit(Form::Unbuilt, &[(LinkKind::OnFailure, 1)]),
-        unit(Form::Unbuilt, &[(LinkKind::OnFailure, 0)]),
+        unit(once(), &[(LinkKind::OnFailure, 1)]),
+        unit(once(), &[(LinkKind::OnFailure, 0)]),
     ];
-    holds(CALM, units, vec![Step::Ask(0, Verb::Start)]);
+    holds(crash, units, vec![Step::Ask(0, Verb::Start)]);
 }
 
 #[test]

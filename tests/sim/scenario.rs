@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use svc::engine::event::Verb;
 use svc::unit::{
-    Command, Condition, ConditionTest, GiveUp, KillMode, Kind, Link, LinkKind, Need, Place, Refused, RestartPolicy,
-    Service, ServiceType, Signal, Unit, UnitName,
+    Command, Condition, ConditionTest, GiveUp, KillMode, Kind, Link, LinkKind, Need, Place, RestartPolicy, Service,
+    ServiceType, Signal, Unit, UnitName,
 };
 
 use crate::activation::Activation;
@@ -85,8 +85,6 @@ pub enum Form {
     Masked,
     Target,
     Slice,
-    /// A service with a key that is not built.
-    Unbuilt,
     Service(ServiceSpec),
 }
 
@@ -232,7 +230,6 @@ fn spec(random: &mut Random, place: usize, give_ups: &[Option<(u32, u64)>]) -> S
         0..12 => Form::Target,
         12..14 => Form::Masked,
         14..15 => Form::Slice,
-        15..17 => Form::Unbuilt,
         _ => Form::Service(service(random, give_ups[place])),
     };
     Spec {
@@ -302,13 +299,6 @@ impl Spec {
             Form::Masked => Kind::Masked,
             Form::Target => Kind::Target,
             Form::Slice => Kind::Slice(Box::default()),
-            Form::Unbuilt => {
-                unit.refused.push(Refused {
-                    key: "[isolation] landlock".into(),
-                    place: at(0),
-                });
-                Kind::Service(Box::default())
-            }
             Form::Service(spec) => Kind::Service(Box::new(spec.service())),
         };
         let condition = || Condition {

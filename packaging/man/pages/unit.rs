@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use svc::control::view::State;
-use svc::unit::keys::{self, Built, Change, Key};
+use svc::unit::keys::{self, Change, Key};
 use svc::unit::load::SearchPath;
 use svc::unit::{Isolation, Kind, Profile, Service, Unit, UnitName, show};
 
@@ -181,19 +181,6 @@ fn key(page: &mut Page, row: &Key, default: Option<&String>) {
     page.item_beside(row.name, &format!("= {}{live}", row.kind.form()), row.doc);
     if let Some(default) = default {
         page.further(&format!("Default: {default}"));
-    }
-    let values = |values: &[&str]| values.join(", ");
-    match row.built {
-        Built::Yes => {}
-        Built::Only(built) => page.further(&format!(
-            "This version has {} of these, and refuses the start with another.",
-            values(built)
-        )),
-        Built::Not(&[]) => page.further("This version does not have it yet, and refuses the start."),
-        Built::Not(off) => page.further(&format!(
-            "This version does not have it yet, and refuses the start unless it is {}.",
-            values(off)
-        )),
     }
 }
 

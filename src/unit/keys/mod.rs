@@ -11,17 +11,6 @@ pub enum Change {
     Restart,
 }
 
-/// Whether this version enforces a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Built {
-    /// It does.
-    Yes,
-    /// Only these values of it, or those that begin so where one ends with a colon; another one refuses the start.
-    Only(&'static [&'static str]),
-    /// It does not: set to anything but these, it refuses the start.
-    Not(&'static [&'static str]),
-}
-
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -231,34 +220,23 @@ pub struct Key {
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
-    /// Whether it is enforced.
-    pub built: Built,
     /// What an edit of it means.
     pub change: Change,
     /// What it does, in a sentence or a few, with the source of the rule: the man page prints it.
     pub doc: &'static str,
 }
 
-const fn key(
-    table: &'static str,
-    name: &'static str,
-    kind: Kind,
-    built: Built,
-    change: Change,
-    doc: &'static str,
-) -> Key {
+const fn key(table: &'static str, name: &'static str, kind: Kind, change: Change, doc: &'static str) -> Key {
     Key {
         table,
         name,
         kind,
-        built,
         change,
         doc,
     }
 }
 
 // What the rows are written in.
-use Built::Yes;
 use Change::{Live, Restart};
 use Kind::*;
 

@@ -1,12 +1,11 @@
 //! The rows of [`keys::all`], the decoder, and what is shown: none knows a key that another does not.
 
-use super::keys::{Built, Change, Key, Kind as K, OfNetwork, Resource};
+use super::keys::{Change, Key, Kind as K, OfNetwork, Resource};
 use super::*;
 
-/// Whether a unit can have more than one value of it: with one built value there is nothing to keep. What only a template
-/// has is in the tests of files.
-fn is_built(row: &Key) -> bool {
-    (row.table, row.name) != ("[socket]", "accept") && !matches!(row.built, Built::Not(_) | Built::Only([_]))
+/// The rows of what any unit can have: what only a template has is in the tests of files.
+fn rows() -> impl Iterator<Item = &'static Key> {
+    keys::all().filter(|row| (row.table, row.name) != ("[socket]", "accept"))
 }
 
 /// A value of no row's type.
@@ -214,7 +213,7 @@ fn needs_of_network(row: &Key) -> Option<String> {
     needs.map(str::to_owned)
 }
 
-/// The unit and nothing but warnings: of units that nobody has, and of keys that are not built.
+/// The unit and nothing but warnings, of units that nobody has.
 fn decoded(text: &str) -> Rc<Unit> {
     let units = Units::new(&[("t.toml", text)]);
     let set = units.load();
@@ -266,8 +265,8 @@ fn a_bogus_value_is_an_error_at_its_key() {
 
 /// A key is read, shown as it was written, and its edit is a difference of its own class.
 #[test]
-fn every_built_row_is_read_shown_and_compared() {
-    for row in keys::all().filter(|row| is_built(row)) {
+fn every_row_is_read_shown_and_compared() {
+    for row in rows() {
         let (first, second) = values(row);
         let (one, two) = (decoded(&text(row, &first)), decoded(&text(row, &second)));
         let key = format!("[{}] {}", row.table, row.name);
@@ -298,7 +297,7 @@ fn every_built_row_is_read_shown_and_compared() {
 /// A value as it is shown can be written into a file, and says the same.
 #[test]
 fn what_is_shown_reads_back() {
-    for row in keys::all().filter(|row| is_built(row)) {
+    for row in rows() {
         let (first, second) = values(row);
         for value in [first, second] {
             let unit = decoded(&text(row, &value));
@@ -315,7 +314,7 @@ fn what_is_shown_reads_back() {
 }
 
 #[test]
-fn what_is_not_built_makes_a_difference_too() {
+fn a_comment_is_no_difference_and_a_key_is() {
     let differences = |before: &str, after: &str| {
         let of = |text: &str| decoded(&format!("{PLAIN}{text}"));
         let all = show::differences(&of(before), &of(after));
