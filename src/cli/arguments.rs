@@ -15,7 +15,7 @@ pub use super::run::arguments::Exec;
 #[command(
     name = "svc",
     about = "Start, stop and look at the units of a supervisor",
-    disable_version_flag = true,
+    version,
     disable_help_subcommand = true,
     after_help = failure::exit_statuses()
 )]

@@ -136,5 +136,6 @@ mod tests {
         let script = zsh(&String::from_utf8_lossy(&script));
         assert_eq!(script.matches("_svc_units() {").count(), 1);
         assert!(script.matches(":_svc_units'").count() >= verbs.len(), "{script}");
+        assert!(script.contains("--version["), "{script}");
     }
 }

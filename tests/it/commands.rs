@@ -20,6 +20,7 @@ fn exit_statuses_are_those_of_the_contract() {
         (&["status"], 0),
         (&["list"], 0),
         (&["version"], 0),
+        (&["--version"], 0),
         (&["start", "bad"], 1),
         (&["fly"], 2),
         (&["start"], 2),

@@ -68,7 +68,7 @@ fn every_verb_and_flag_stands_in_svc_1() {
         }
         open.extend(verb.get_subcommands().filter(|way| way.get_name() != "help"));
     }
-    for global in ["--socket PATH", "--json", "--no-color"] {
+    for global in ["--socket PATH", "--json", "--no-color", "-V, --version"] {
         assert!(page.contains(&format!(".TP\n`{global}`")), "{global}");
     }
 }

@@ -21,7 +21,7 @@ pub fn page() -> String {
          programs. A pattern, such as 'web@*', names every unit that it matches.",
     );
     page.heading("OPTIONS");
-    arguments(&mut page, &command, |argument| argument.is_global_set());
+    arguments(&mut page, &command, |_| true);
     page.heading("VERBS");
     for verb in command
         .get_subcommands()

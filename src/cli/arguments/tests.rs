@@ -139,6 +139,15 @@ fn flags_for_all_stand_anywhere() {
 }
 
 #[test]
+fn the_version_takes_no_verb() {
+    for line in ["--version", "-V"] {
+        let told = parse(line).unwrap_err();
+        let version = format!("svc {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!((told.exit_code(), told.to_string()), (0, version), "{line}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_refused() {
     for line in [
         "",
