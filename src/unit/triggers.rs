@@ -80,7 +80,7 @@ impl Socket {
 }
 
 /// `[[timer]]`: the times at which a service starts, by at least one of `on_calendar`, `every` and `on_boot`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Timer {
     /// At these times of the wall clock.

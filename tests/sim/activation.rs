@@ -106,11 +106,8 @@ impl Activation {
 
 fn hourly() -> Timer {
     Timer {
-        on_calendar: None,
         every: Some(Duration::from_secs(3600)),
-        on_boot: None,
-        persistent: false,
-        randomized_delay: Duration::ZERO,
+        ..Timer::default()
     }
 }
 

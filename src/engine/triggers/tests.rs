@@ -46,11 +46,8 @@ fn unit(name: &str, requires: Option<&str>, change: impl FnOnce(&mut Service)) -
 
 fn hourly() -> Timer {
     Timer {
-        on_calendar: None,
         every: Some(Duration::from_secs(3600)),
-        on_boot: None,
-        persistent: false,
-        randomized_delay: Duration::ZERO,
+        ..Timer::default()
     }
 }
 

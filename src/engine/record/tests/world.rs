@@ -116,11 +116,8 @@ pub fn units(version: u8) -> Vec<Rc<Unit>> {
 
 fn timers(any: bool) -> Vec<Timer> {
     let timer = Timer {
-        on_calendar: None,
         every: Some(Duration::from_secs(60)),
-        on_boot: None,
-        persistent: false,
-        randomized_delay: Duration::ZERO,
+        ..Timer::default()
     };
     any.then_some(timer).into_iter().collect()
 }
