@@ -3,12 +3,11 @@
 //! a network of its own, and one service is on the bridge throughout.
 
 use std::process::Command;
-use std::time::Instant;
 
 use svc::control::Verb;
 
 use crate::ours::{Ours, program};
-use crate::stage::{Stage, milliseconds};
+use crate::stage::Stage;
 use crate::table::{Goal, Table, figure, median};
 
 const ROUNDS: usize = 150;
@@ -32,15 +31,9 @@ pub fn run(stage: &Stage) {
     command.arg(program("svcd"));
     let mut ours = Ours::spawn_by(stage, command, "network", &units);
     ours.start_unit("other", true);
-    let mut took: Vec<Vec<f64>> = vec![Vec::new(); STEPS.len()];
-    for _ in 0..stage.rounds(ROUNDS) {
-        for (last, took) in took.iter_mut().enumerate() {
-            let begin = Instant::now();
-            ours.start_unit(&name(last), true);
-            took.push(milliseconds(begin.elapsed()));
-            ours.job(Verb::Stop, &name(last), true);
-        }
-    }
+    let names: Vec<String> = (0..STEPS.len()).map(name).collect();
+    let stop = |ours: &mut Ours, unit: &str| ours.job(Verb::Stop, unit, true);
+    let took = ours.starts(stage.rounds(ROUNDS), &names, stop);
     ours.stop();
     let mut table = Table::new(
         "Network: request until the service has executed; each line has those above it too",

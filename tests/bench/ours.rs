@@ -11,7 +11,7 @@ use svc::control::client::Client;
 use svc::control::view::OutcomeKind;
 use svc::control::{Request, Verb, returns};
 
-use crate::stage::{Stage, terminate};
+use crate::stage::{Stage, milliseconds, terminate};
 
 /// `svc` or `svcd`, as it ships.
 pub fn program(name: &str) -> PathBuf {
@@ -97,6 +97,21 @@ impl Ours {
             let good = matches!(outcome.outcome, OutcomeKind::Done | OutcomeKind::Accepted);
             assert!(good, "{verb:?} {unit}: {:?}: {}", outcome.why, self.said());
         }
+    }
+
+    /// How long each of these takes to start, until it is up or over, in milliseconds: all in turn, so many times. `then`
+    /// is what follows each start, untimed.
+    pub fn starts(&mut self, rounds: usize, units: &[String], then: impl Fn(&mut Self, &str)) -> Vec<Vec<f64>> {
+        let mut took = vec![Vec::new(); units.len()];
+        for _ in 0..rounds {
+            for (unit, took) in units.iter().zip(&mut took) {
+                let begin = Instant::now();
+                self.start_unit(unit, true);
+                took.push(milliseconds(begin.elapsed()));
+                then(self, unit);
+            }
+        }
+        took
     }
 
     /// `svc` with this svcd.

@@ -3,10 +3,8 @@
 //! compared, so that no step is slowed down by being looked at. What a step costs at the end of a start, such as the end
 //! of a namespace, is in its line too.
 
-use std::time::Instant;
-
 use crate::ours::Ours;
-use crate::stage::{Stage, milliseconds};
+use crate::stage::Stage;
 use crate::table::{Table, figure, median};
 
 const ROUNDS: usize = 150;
@@ -46,14 +44,8 @@ const STEPS: &[(&str, &str, &str)] = &[
 pub fn run(stage: &Stage) {
     let units: Vec<_> = (0..STEPS.len()).map(|last| (name(last), unit(stage, last))).collect();
     let mut ours = Ours::start(stage, "steps", &units);
-    let mut took: Vec<Vec<f64>> = vec![Vec::new(); STEPS.len()];
-    for _ in 0..stage.rounds(ROUNDS) {
-        for (last, took) in took.iter_mut().enumerate() {
-            let begin = Instant::now();
-            ours.start_unit(&name(last), true);
-            took.push(milliseconds(begin.elapsed()));
-        }
-    }
+    let names: Vec<String> = (0..STEPS.len()).map(name).collect();
+    let took = ours.starts(stage.rounds(ROUNDS), &names, |_, _| {});
     ours.stop();
     let mut table = Table::new(
         "A. Isolated start, step by step: each line has those above it too",
