@@ -1,7 +1,7 @@
 //! A set of unit files under which the machine loses its power is given up at the next boot.
 
-use super::machine::{Bus, Machine, PULL_THE_PLUG};
-use super::roots::{UUID, disk};
+use super::machine::PULL_THE_PLUG;
+use super::roots::{FROM_DISK, from_disk};
 
 /// One boot after the other: the first set is judged, another one is put in force, and what has become of that is told.
 const SCRIPT: &str = r#"
@@ -37,21 +37,18 @@ profile = "none"
 #[test]
 fn a_set_of_units_that_the_power_goes_under_gives_way() {
     let test = "a_set_of_units_that_the_power_goes_under_gives_way";
-    let Some(mut machine) = Machine::new(test, SCRIPT) else {
+    let files = [
+        ("/etc/svc/units/web.toml", WEB),
+        ("/etc/svc/svcd.toml", "[deploy]\nprobation = \"2s\"\n"),
+    ];
+    let Some(mut machine) = from_disk(test, SCRIPT, &files) else {
         return;
     };
-    machine.initramfs = None;
-    let mut tree = disk(SCRIPT);
-    tree.directory("etc/svc/units");
-    tree.file("/etc/svc/units/web.toml", WEB);
-    tree.file("/etc/svc/svcd.toml", "[deploy]\nprobation = \"2s\"\n");
-    let mut machine = machine.disk(&tree, Bus::Nvme, "root", UUID);
-    let line = " root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd";
-    machine.line = format!("{line} probe.judge");
+    machine.line = format!(" {FROM_DISK} probe.judge");
     machine.boot();
-    machine.line = format!("{line} probe.edit");
+    machine.line = format!(" {FROM_DISK} probe.edit");
     machine.talk(&[("PROBE: edited", PULL_THE_PLUG)]);
-    machine.line = line.to_owned();
+    machine.line = format!(" {FROM_DISK}");
     for _ in 0..2 {
         let console = machine.boot();
         assert_eq!(console.value("nice"), "1");

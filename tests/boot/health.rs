@@ -1,7 +1,6 @@
 //! A machine that is there for one unit starts again where that is not well.
 
-use super::machine::{Bus, Machine};
-use super::roots::{UUID, disk};
+use super::roots::{FROM_DISK, from_disk};
 
 /// It waits for the machine's end; at the next boot it tells why that came.
 const SCRIPT: &str = r#"
@@ -26,20 +25,14 @@ profile = "none"
 #[test]
 fn a_unit_that_is_not_well_has_the_machine_start_again() {
     let test = "a_unit_that_is_not_well_has_the_machine_start_again";
-    let Some(mut machine) = Machine::new(test, SCRIPT) else {
+    let Some(mut machine) = from_disk(test, SCRIPT, &[("/etc/svc/units/web.toml", WEB)]) else {
         return;
     };
-    machine.initramfs = None;
-    let mut tree = disk(SCRIPT);
-    tree.directory("etc/svc/units");
-    tree.file("/etc/svc/units/web.toml", WEB);
-    let mut machine = machine.disk(&tree, Bus::Nvme, "root", UUID);
-    let line = " root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd";
-    machine.line = line.to_owned();
+    machine.line = format!(" {FROM_DISK}");
     // qemu ends where the machine would start again.
     let console = machine.run();
     assert!(console.has("web: unhealthy: 2 probes in a row failed"), "{}", console.0);
-    machine.line = format!("{line} probe.well");
+    machine.line = format!(" {FROM_DISK} probe.well");
     let console = machine.boot();
     assert!(console.value("why").contains("the bad health of web"), "{}", console.0);
 }

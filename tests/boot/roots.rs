@@ -27,6 +27,20 @@ pub fn disk(script: &str) -> Tree {
     tree
 }
 
+/// A machine without an initramfs: its kernel mounts the disk by itself, and there are svcd and these files.
+pub fn from_disk(test: &str, script: &str, files: &[(&str, &str)]) -> Option<Machine> {
+    let mut machine = Machine::new(test, script)?;
+    machine.initramfs = None;
+    let mut tree = disk(script);
+    for (path, text) in files {
+        tree.file(path, *text);
+    }
+    Some(machine.disk(&tree, Bus::Nvme, "root", UUID))
+}
+
+/// What its kernel has to be told.
+pub const FROM_DISK: &str = "root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd";
+
 #[test]
 fn row_06_nothing_is_mounted_and_there_is_no_etc() {
     let test = "row_06_nothing_is_mounted_and_there_is_no_etc";
@@ -58,11 +72,9 @@ fn row_06_nothing_is_mounted_and_there_is_no_etc() {
 #[test]
 fn row_05_read_only_root_of_the_kernels_own() {
     let script = format!("{MOUNTS}echo log=$(ls /run/svc)\n");
-    let Some(mut machine) = Machine::new("row_05_read_only_root_of_the_kernels_own", &script) else {
+    let Some(machine) = from_disk("row_05_read_only_root_of_the_kernels_own", &script, &[]) else {
         return;
     };
-    machine.initramfs = None;
-    let machine = machine.disk(&disk(&script), Bus::Nvme, "root", UUID);
     let console = machine
         .line("root=/dev/nvme0n1 ro rootwait init=/usr/sbin/svcd quiet splash")
         .boot();
@@ -143,13 +155,11 @@ fn a_root_that_is_not_there_is_said_and_the_initramfs_goes_on() {
 #[test]
 fn a_machine_without_a_console_comes_up() {
     let script = "readlink /proc/1/fd/2 >/proof; echo told nobody; sync; poweroff -f";
-    let Some(mut machine) = Machine::new("a_machine_without_a_console_comes_up", script) else {
+    let Some(mut machine) = from_disk("a_machine_without_a_console_comes_up", script, &[]) else {
         return;
     };
-    machine.initramfs = None;
     machine.console = "console=none0";
-    let machine = machine.disk(&disk(script), Bus::Nvme, "root", UUID);
-    let machine = machine.line("root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd");
+    let machine = machine.line(FROM_DISK);
     machine.run();
     let proof = machine.on_disk("/proof").expect("the probe has run");
     assert_eq!(String::from_utf8_lossy(&proof), "/memfd:no-console (deleted)\n");

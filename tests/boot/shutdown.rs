@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::machine::{Bus, CTRL_ALT_DEL, Machine, PULL_THE_PLUG};
-use super::roots::{UUID, disk};
+use super::machine::{CTRL_ALT_DEL, Machine, PULL_THE_PLUG};
+use super::roots::{FROM_DISK, from_disk};
 
 /// A unit that is up until it is told to stop, and then says so.
 fn unit(name: &str, more: &str, script: &str) -> String {
@@ -105,12 +105,10 @@ fn row_41_a_stuck_machine_powers_off_in_time_and_in_order() {
 #[test]
 fn a_disk_is_whole_after_a_power_off() {
     let script = "echo root=$(awk '$2 == \"/\" { print $4 }' /proc/mounts)\nexec 3>/held; echo held >&3; kill -PWR 1; sleep 1000";
-    let Some(mut machine) = Machine::new("a_disk_is_whole_after_a_power_off", script) else {
+    let Some(machine) = from_disk("a_disk_is_whole_after_a_power_off", script, &[]) else {
         return;
     };
-    machine.initramfs = None;
-    let machine = machine.disk(&disk(script), Bus::Nvme, "root", UUID);
-    let machine = machine.line("root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd");
+    let machine = machine.line(FROM_DISK);
     let console = machine.run();
     assert!(console.value("root").starts_with("rw"), "{}", console.0);
     console.says("reboot: Power down");
@@ -128,16 +126,15 @@ fn a_disk_is_whole_after_a_power_off() {
 fn row_41_a_disk_under_a_stuck_unit_keeps_what_was_written() {
     let test = "row_41_a_disk_under_a_stuck_unit_keeps_what_was_written";
     let script = format!("until [ -e /run/frozen ]; do sleep 0.1; done\nbusybox poweroff\n{SLEEP}");
-    let Some(mut machine) = Machine::new(test, &script) else {
+    let holds = unit("frozen", "", &format!("exec 3>/held; echo held >&3; {FREEZE}"));
+    let files = [
+        ("/etc/svc/units/frozen.toml", &*holds),
+        ("/etc/svc/svcd.toml", "[shutdown]\ntimeout = \"24s\"\n"),
+    ];
+    let Some(machine) = from_disk(test, &script, &files) else {
         return;
     };
-    machine.initramfs = None;
-    let mut tree = disk(&script);
-    let holds = format!("exec 3>/held; echo held >&3; {FREEZE}");
-    tree.file("/etc/svc/units/frozen.toml", unit("frozen", "", &holds));
-    tree.file("/etc/svc/svcd.toml", "[shutdown]\ntimeout = \"24s\"\n");
-    let machine = machine.disk(&tree, Bus::Nvme, "root", UUID);
-    let machine = machine.line("svc.cgroup=v1 root=/dev/nvme0n1 rw rootwait init=/usr/sbin/svcd");
+    let machine = machine.line("svc.cgroup=v1").line(FROM_DISK);
     let console = machine.run();
     console.says("svcd: warning: not even killed: ");
     console.says("svcd: warning: remount / ro: ");
