@@ -62,18 +62,13 @@ const LINES_OF_FUNCTION_MAX: usize = 70;
 const LINES_OF_FILE_MAX: usize = 400;
 
 /// Functions that are longer, with the lines they have: a row may shrink or go, and none may be added.
-const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[
-    ("src/cli/tests.rs", "the_rest_answers_in_lines", 93),
-    ("src/engine/service/exits.rs", "on_exited", 90),
-];
+const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[("src/engine/service/exits.rs", "on_exited", 90)];
 
 /// Files that are longer, likewise.
 const LONG_FILES: &[(&str, usize)] = &[
     ("src/cgroup/tests.rs", 499),
-    ("src/cli/tests.rs", 700),
     ("src/cli/up.rs", 480),
     ("src/control/tests.rs", 521),
-    ("src/log/tests.rs", 745),
     ("src/supervisor/answers.rs", 413),
     ("src/supervisor/clients.rs", 394),
     ("tests/sim/judge.rs", 426),

@@ -260,7 +260,7 @@ svcd  | watching /units
                 .collect();
             status
         };
-        let mut busy = unit("busy", &[("seccomp", "skipped: not built yet"), ("pid", "enforced")]);
+        let mut busy = unit("busy", &[("seccomp", "skipped: ENOSYS"), ("pid", "enforced")]);
         let (limit, current) = (Some(20.0.into()), Some(19.84.into()));
         busy.limits.insert(
             "cpu-quota".into(),
@@ -280,17 +280,14 @@ svcd  | watching /units
         );
         let web = unit(
             "web",
-            &[
-                ("seccomp", "skipped: not built yet"),
-                ("memory-max", "skipped: not root"),
-            ],
+            &[("seccomp", "skipped: ENOSYS"), ("memory-max", "skipped: not root")],
         );
         let text = printed(false, |screen, to| screen.enforcement(to, &[busy.clone(), web.clone()]));
         assert_eq!(
             text,
             "\
 busy  | -- cpu-quota 20%, now 19.8% --
--- not enforced in 2 units: seccomp (not built yet) --
+-- not enforced in 2 units: seccomp (ENOSYS) --
 -- not enforced in web: memory-max (not root) --
 "
         );
