@@ -111,12 +111,12 @@ fn units_that_require_and_conflict_settle() {
 fn units_that_follow_each_others_refusal_settle() {
     let give_up = Some((1, 3_600_000_000));
     let once = || Form::Service(ServiceSpec { give_up, ..spec(false) });
-    let crash = Chaos { crashes: 100, ..CALM };
+    let fails = Chaos { fails: 100, ..CALM };
     let units = vec![
         unit(once(), &[(LinkKind::OnFailure, 1)]),
         unit(once(), &[(LinkKind::OnFailure, 0)]),
     ];
-    holds(crash, units, vec![Step::Ask(0, Verb::Start)]);
+    holds(fails, units, vec![Step::Ask(0, Verb::Start)]);
 }
 
 #[test]
