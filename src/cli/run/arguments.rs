@@ -15,7 +15,7 @@ pub struct Run {
     /// Do not wait for it: what it prints goes to its log
     #[arg(short, long, conflicts_with_all = ["interactive", "tty"])]
     pub detach: bool,
-    /// Let nothing of the unit stay when it has ended
+    /// Let nothing of the unit stay when it has ended, its log neither
     #[arg(long)]
     pub rm: bool,
     /// The unit's name [default: made of what it runs]

@@ -71,6 +71,8 @@ struct Assembler {
     reversed: Vec<sock_filter>,
     /// The nearest place of each answer.
     answers: Vec<(Action, Label)>,
+    /// Where a verdict with conditions is reached: many calls have the same, of either architecture.
+    judged: Vec<(Verdict, Label)>,
 }
 
 impl Assembler {
@@ -134,12 +136,16 @@ impl Assembler {
     }
 
     fn judge(&mut self, verdict: &Verdict) -> Label {
+        if let Some((_, label)) = self.judged.iter().find(|(its, _)| its == verdict) {
+            return *label;
+        }
         let otherwise = self.answer(verdict.otherwise);
-        verdict
-            .checks
-            .iter()
-            .rev()
-            .fold(otherwise, |next, check| self.check(check, next))
+        let checks = verdict.checks.iter().rev();
+        let label = checks.fold(otherwise, |next, check| self.check(check, next));
+        if !verdict.checks.is_empty() {
+            self.judged.push((verdict.clone(), label));
+        }
+        label
     }
 
     /// Goes on at `next` where a condition does not hold.

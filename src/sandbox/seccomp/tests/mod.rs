@@ -315,6 +315,20 @@ fn filters_are_made_once() {
     assert_eq!(filters.0.len(), 2, "what nobody uses is let go");
 }
 
+/// The kernel translates each instruction at each start.
+#[test]
+fn calls_that_are_judged_alike_share_their_checks() {
+    let (load_second, of_set_id) = ((0x20, 24), (0x54, 0o6000));
+    let filter = program(&standard(), &ALL);
+    let code: Vec<(u16, u32)> = filter.iter().map(|its| (its.code, its.k)).collect();
+    // Of those that make a file of a mode, and of those that make one of a mode and a kind.
+    assert_eq!(
+        code.windows(2).filter(|two| *two == [load_second, of_set_id]).count(),
+        2
+    );
+    assert!(code.len() < 500, "{} instructions", code.len());
+}
+
 #[test]
 fn nothing_wanted_is_no_filter() {
     assert!(nothing().is_nothing());
