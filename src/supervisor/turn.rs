@@ -71,7 +71,6 @@ impl Supervisor {
             self.collect();
             self.pin_images();
             self.history.write();
-            self.order_networks();
             self.watch_console();
             self.reexec_if_asked();
         }
@@ -189,6 +188,7 @@ impl Supervisor {
             self.watch.deadline(),
             self.next_retry(),
             self.next_proxy(),
+            self.networks.ahead.deadline(),
             self.clients.next_deadline(),
             self.next_request_deadline(),
             self.shutdown_deadline(),
@@ -214,6 +214,9 @@ impl Supervisor {
         }
         if due(self.next_proxy()) {
             self.proxies_due(now);
+        }
+        if due(self.networks.ahead.deadline()) {
+            self.order_networks();
         }
         if due(self.clients.next_deadline()) {
             self.clients.drop_idle(now, &mut self.poll);

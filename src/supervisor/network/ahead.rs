@@ -1,16 +1,23 @@
 //! Network namespaces that are ready before a service needs them. A start that finds none makes its own.
+//!
+//! While the kernel makes one, whoever takes mounts away waits (synchronize_rcu(), for which each processor has to be out of
+//! what it does in the kernel), and so the very service that had use for the last one: the next is made when it has begun.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use crate::engine::UnitId;
-use crate::engine::event::Role;
+use crate::engine::event::{Mono, Role};
 use crate::sandbox::NetworkMaker;
 use crate::supervisor::Supervisor;
+use crate::supervisor::clock;
 use crate::supervisor::poll::{Source, Token, Who};
 
 /// As many are kept. An idle one is some memory of the kernel's.
 const READY: usize = 2;
+/// By then it has.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Those that are ready, and who makes more. Nobody does before the first service that has use for one.
 #[derive(Debug, Default)]
@@ -18,8 +25,15 @@ pub struct Ahead {
     ready: Vec<OwnedFd>,
     asked: usize,
     maker: Option<(NetworkMaker, Token)>,
-    /// There was use for one since they were last asked for.
-    wanted: bool,
+    /// There was use for one: when more are asked for.
+    due: Option<Mono>,
+}
+
+impl Ahead {
+    /// When more are asked for.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.due
+    }
 }
 
 impl Supervisor {
@@ -34,16 +48,15 @@ impl Supervisor {
         if !makes_them || !sandbox.may_have_network_ahead() {
             return None;
         }
-        self.networks.ahead.wanted = true;
-        self.networks.ahead.ready.pop()
+        let ahead = &mut self.networks.ahead;
+        ahead.due.get_or_insert(Mono(clock::mono().0 + PAUSE));
+        ahead.ready.pop()
     }
 
-    /// Asks for as many as should be ready, once there has been use for one.
+    /// Asks for as many as should be ready.
     pub(in crate::supervisor) fn order_networks(&mut self) {
         let ahead = &mut self.networks.ahead;
-        if !std::mem::take(&mut ahead.wanted) {
-            return;
-        }
+        ahead.due = None;
         if ahead.maker.is_none() {
             let started = NetworkMaker::start().and_then(|maker| {
                 let token = self.poll.add(&maker, Source::NetworksAhead)?;
