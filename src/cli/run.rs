@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use super::attach::{self, Came, Wanted};
 use super::failure::{Failure, Kind};
-use super::session::{self, PATIENCE, Session};
+use super::session::{self, Session};
 use super::{exec, jobs};
-use crate::control::client::Client;
 use crate::control::returns::Ran;
-use crate::control::view::{OutcomeKind, Version};
-use crate::control::{self, Request};
+use crate::control::view::OutcomeKind;
+use crate::control::{self, Request, STATE_LINK};
 use crate::image;
 
 pub mod arguments;
@@ -29,9 +28,9 @@ pub fn run(session: &mut Session<'_>, order: &Run) -> Result<(), Failure> {
         None => text::name(order, &root),
     };
     let what = format!("run {name}");
-    let mut client = session.connect(&what);
+    let client = session.connect(&what);
     let entry_point = match &root {
-        Root::Image(image) => entry_point(session, &mut client, &what, image, order)?,
+        Root::Image(image) => entry_point(session, &what, image, order)?,
         Root::Directory(_) | Root::Machine => Vec::new(),
     };
     let text = text::unit(order, &root, entry_point).map_err(|why| Failure::new(Kind::Usage, &what, why))?;
@@ -103,28 +102,10 @@ fn spawn_step(result: Option<&str>) -> Option<(&str, Option<&str>)> {
 
 /// The words before those that were typed: docker run(1). An image that is not here is fetched, where its name says from
 /// which registry.
-fn entry_point(
-    session: &mut Session<'_>,
-    client: &mut Result<Client, Failure>,
-    what: &str,
-    image: &str,
-    order: &Run,
-) -> Result<Vec<String>, Failure> {
-    let told = client
-        .as_mut()
-        .ok()
-        .map(|client| client.call(&Request::Version, Some(PATIENCE)));
-    let told = match told {
-        Some(Err(_)) => {
-            // What may come over it still is no answer to anything else.
-            *client = session.connect(what);
-            None
-        }
-        told => told.and_then(Result::ok),
-    };
-    let told = told.map(|version: Version| PathBuf::from(version.state_dir));
+fn entry_point(session: &mut Session<'_>, what: &str, image: &str, order: &Run) -> Result<Vec<String>, Failure> {
     // That of the supervisor that answers, or of the one that would.
-    let state_dir = session::state_dir(told, std::env::var_os("SVC_STATE_DIR"));
+    let linked = std::fs::read_link(session.socket.with_file_name(STATE_LINK)).ok();
+    let state_dir = session::state_dir(linked, std::env::var_os("SVC_STATE_DIR"));
     let look = || image::root::entry_point(&state_dir.join(image::STORE), image);
     let mut found = look();
     #[cfg(feature = "registry")]

@@ -29,5 +29,8 @@ pub use call::Call;
 pub use reply::Failure;
 pub use request::{Exec, Power, Request, Run, Verb, Whom, WindowSize};
 
+/// A link to the supervisor's state directory, beside its socket: whoever wants an image of its need not ask first.
+pub const STATE_LINK: &str = "state-dir";
+
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 
 use super::clients::Clients;
@@ -27,6 +27,7 @@ use super::user_ranges::UserRanges;
 use super::watch::Watch;
 use super::{Config, Supervisor};
 use crate::cgroup::Tree;
+use crate::control::STATE_LINK;
 use crate::engine::{Engine, Now};
 use crate::init;
 use crate::log::Spool;
@@ -63,6 +64,7 @@ impl Supervisor {
             Some(lock) => lock.into(),
             None => lock(&config.runtime_dir)?,
         };
+        link_state(&config).map_err(|error| format!("{STATE_LINK}: {error}"))?;
         if former.is_none() {
             *former = Former::of_kill(&config.runtime_dir);
         }
@@ -193,6 +195,14 @@ fn search_path(config: &Config) -> SearchPath {
     let path = config.units.clone().map_or_else(SearchPath::standard, SearchPath::new);
     path.with_overrides(config.runtime_dir.join("set"))
         .with_last(transient::directory(config))
+}
+
+/// Beside the control socket, in place of a former life's.
+fn link_state(config: &Config) -> io::Result<()> {
+    let [link, new] = [STATE_LINK, ".state-dir.new"].map(|name| config.runtime_dir.join(name));
+    drop(fs::remove_file(&new));
+    symlink(std::path::absolute(&config.state_dir)?, &new)?;
+    fs::rename(new, link)
 }
 
 fn lock(runtime_dir: &Path) -> Result<fs::File, String> {

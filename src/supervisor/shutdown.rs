@@ -210,7 +210,9 @@ impl Supervisor {
         super::network::remove_names(&self.config);
         super::notify::remove_directories(&self.config);
         // Whoever looks finds no supervisor, with or without the file.
-        drop(std::fs::remove_file(self.config.runtime_dir.join("control.sock")));
+        for name in ["control.sock", control::STATE_LINK] {
+            drop(std::fs::remove_file(self.config.runtime_dir.join(name)));
+        }
         match role {
             Role::Machine => end_machine(&shutdown),
             Role::Plain if !stuck.is_empty() => Err(format!("did not stop: {}", stuck.join("; "))),

@@ -81,7 +81,7 @@ fn row_05_read_only_root_of_the_kernels_own() {
     assert!(console.value("root").starts_with("/dev/root ext4 ro"), "{}", console.0);
     assert!(console.value("/dev").starts_with("devtmpfs"));
     assert_eq!(console.value("socket"), "there");
-    assert_eq!(console.value("log"), "control.sock log state svcd.lock");
+    assert_eq!(console.value("log"), "control.sock log state state-dir svcd.lock");
     console.says("/var/lib/svc: Read-only file system");
     console.does_not_say("svcd: error");
 }

@@ -62,6 +62,18 @@ fn what_is_run_prints_and_ends_as_it_does_and_nothing_of_it_stays() {
 }
 
 #[test]
+fn the_state_directory_is_linked_beside_the_socket_for_as_long_as_it_answers() {
+    let mut svcd = Svcd::with(&[]);
+    let (link, state) = (svcd.dir().join("run/state-dir"), svcd.dir().join("state"));
+    assert_eq!(fs::read_link(&link).unwrap(), state);
+    svcd.kill();
+    svcd.start_again();
+    assert_eq!(fs::read_link(&link).unwrap(), state);
+    assert_eq!(svcd.stop(), Some(0));
+    assert!(link.symlink_metadata().is_err());
+}
+
+#[test]
 fn whoever_begins_sees_the_first_process_as_it_stays() {
     let svcd = Svcd::with(&[]);
     for _ in 0..machine::often(20).max(1) {

@@ -66,6 +66,10 @@ pub fn page() -> String {
             "The control socket. Root may ask for everything, the group `svc` may read.",
         ),
         (
+            "/run/svc/state-dir",
+            "A link to the directory of its state, for as long as it answers: `svc run` finds images by it.",
+        ),
+        (
             "/run/svc/transient/NAME.toml",
             "A unit that `svc run` has made. It lasts until the next boot, or until the file is removed.",
         ),
