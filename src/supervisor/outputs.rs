@@ -93,8 +93,8 @@ impl Outputs {
 
     /// Closes the pipe of a unit that is gone, and removes what it has written.
     pub fn remove(&mut self, unit: &UnitName) {
-        self.logger.remove(unit.as_str());
         if self.pipes.remove(unit).is_some() {
+            self.logger.remove(unit.as_str());
             self.changed.insert(unit.clone());
         }
     }

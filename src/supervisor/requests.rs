@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 mod handover;
+mod kill;
 mod named;
 mod runs;
 
@@ -16,11 +17,11 @@ use super::conditions::Looks;
 use super::freeze::Freezing;
 use super::limits::Movers;
 use super::sessions::Attachment;
-use crate::control::call::{Call, Request, Verb, Whom};
+use crate::control::call::{Call, Request, Verb};
 use crate::control::reply::{Failure, reply};
 use crate::control::{interface, returns, view};
-use crate::engine::action::{Outcome, Scope};
-use crate::engine::event::{End, Event, Mono};
+use crate::engine::action::Outcome;
+use crate::engine::event::{End, Mono};
 use crate::engine::{JobId, UnitId};
 
 /// Jobs that the engine works on, and the calls that wait for them.
@@ -284,8 +285,14 @@ impl Supervisor {
         }
     }
 
-    /// Answers a call; units without an outcome by now get this one.
+    /// Answers a call, and goes on with what its client asks next; units without an outcome by now get this one.
     pub(super) fn end_call(&mut self, client: u64, for_the_rest: view::OutcomeKind) {
+        self.answer_call(client, for_the_rest);
+        self.serve(client);
+    }
+
+    /// The first half of that.
+    pub(super) fn answer_call(&mut self, client: u64, for_the_rest: view::OutcomeKind) {
         let Some(waiting) = self.requests.calls.remove(&client) else {
             return;
         };
@@ -313,7 +320,6 @@ impl Supervisor {
         };
         self.clients.send(client, &bytes, &mut self.poll);
         self.clients.finish(client, &mut self.poll);
-        self.serve(client);
     }
 
     /// Tells the callers who wait for this unit where it is.
@@ -346,36 +352,6 @@ impl Supervisor {
         for client in waiting {
             self.clients.send(client, &bytes, &mut self.poll);
         }
-    }
-
-    fn kill_units(
-        &mut self,
-        names: &[String],
-        signal: crate::unit::Signal,
-        whom: Whom,
-        peer: &Peer,
-    ) -> Result<Vec<u8>, Failure> {
-        let scope = match whom {
-            Whom::Main => Scope::Main,
-            Whom::All => Scope::All,
-        };
-        let mut outcomes = Vec::new();
-        for unit in self.named(names, false)? {
-            let by = peer.cause();
-            if self.lives.get(&unit).is_some() {
-                // Before any end that it leads to.
-                self.handle(Event::Signalled { unit, signal, by });
-            }
-            self.signal_unit(unit, scope, signal);
-            outcomes.push(self.outcome_without_answer(unit, view::OutcomeKind::Done));
-        }
-        Ok(reply(
-            &returns::Outcomes {
-                outcomes,
-                progress: None,
-            },
-            false,
-        ))
     }
 
     /// Sends a change to the clients that watch.

@@ -134,32 +134,37 @@ impl Supervisor {
         self.watch.take_own(&dir, &file_names(&[&path]), clock::mono());
     }
 
-    /// Transient units that have had their run go, and then their callers hear of the end.
+    /// Transient units that have had their run go, and then their callers hear of the end. What is left of them on disk goes
+    /// while the callers wake up, and before anybody's next request.
     pub(super) fn collect(&mut self) {
-        if !self.files.passing.is_empty() {
-            self.remove_passed();
+        let gone = self.take_passed();
+        let mut ran = self.requests.ran();
+        ran.retain(|(_, unit)| self.is_at_rest(*unit));
+        for (client, _) in &ran {
+            self.answer_call(*client, view::OutcomeKind::Done);
         }
-        for (client, unit) in self.requests.ran() {
-            if self.is_at_rest(unit) {
-                self.end_call(client, view::OutcomeKind::Done);
-            }
+        for name in &gone {
+            self.remove_transient(name);
+            image::pins::forget(&self.config.state_dir.join(image::STORE), name.as_str());
+        }
+        for (client, _) in ran {
+            self.serve(client);
         }
     }
 
-    fn remove_passed(&mut self) {
+    /// Nobody who asks from now on finds those that have passed.
+    fn take_passed(&mut self) -> Vec<UnitName> {
         let over = |name: &&UnitName| match self.engine.find(name.as_str()) {
             Some(unit) => self.is_at_rest(unit) && !self.requests.has_job(unit),
             None => true,
         };
         let gone: Vec<UnitName> = self.files.passing.iter().filter(over).cloned().collect();
         if gone.is_empty() {
-            return;
+            return gone;
         }
         for name in &gone {
             self.files.passing.remove(name);
-            self.remove_transient(name);
             self.outputs.remove(name);
-            image::pins::forget(&self.config.state_dir.join(image::STORE), name.as_str());
         }
         self.files.forget_instances(&gone);
         let is_gone = |unit: &UnitName| gone.contains(unit);
@@ -168,6 +173,7 @@ impl Supervisor {
             .retain(|finding| !finding.unit.as_ref().is_some_and(is_gone));
         self.keep.touch(FILES);
         self.take_over_units(|units| units.retain(|unit| !gone.contains(&unit.name)), Cause::Files);
+        gone
     }
 
     /// Nothing of the unit runs, and nothing is under way to that.
