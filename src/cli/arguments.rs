@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{failure, time};
 use crate::control;
 
-pub use super::run::arguments::Exec;
+mod quick;
+
+pub use super::run::arguments::{Exec, Run};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -20,6 +22,18 @@ pub use super::run::arguments::Exec;
     after_help = failure::exit_statuses()
 )]
 pub struct Arguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub of_all: OfAll,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+// What every verb takes. No rustdoc: it would be the help text of the program.
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct OfAll {
     /// The supervisor's socket [default: $SVC_SOCKET, or /run/svc/control.sock]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
@@ -29,9 +43,6 @@ pub struct Arguments {
     /// Print no colour
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// What to do.
-    #[command(subcommand)]
-    pub verb: Verb,
 }
 
 /// What to do. Deferred: the flags of a verb are put together only where it is the one that was typed.
@@ -68,7 +79,7 @@ pub enum Verb {
         units: Vec<String>,
     },
     /// Run an image, a directory or a command of the machine's as a unit that is made of flags
-    Run(Box<super::run::arguments::Run>),
+    Run(Box<Run>),
     /// Run a command in the namespaces and the cgroup of a unit that runs
     Exec(Exec),
     /// Come back to the terminal of a unit that `run -it` has begun and Ctrl-P Ctrl-Q has left
@@ -106,11 +117,7 @@ pub enum Verb {
     /// What can be enforced on this machine, and by which means; no supervisor is needed
     Doctor,
     /// How a unit is, and why; without a unit: all of them as a tree
-    Status {
-        /// Names, or patterns such as 'web@*'
-        #[arg(value_name = "UNIT")]
-        units: Vec<String>,
-    },
+    Status(Units),
     /// A line for each unit that runs or should
     List(List),
     /// Every effective value of a unit, and where it came from
@@ -240,46 +247,12 @@ pub enum Verb {
     /// Execute the supervisor's program anew, as after an upgrade; units, jobs and timers go on
     Reexec,
     /// Say something of the service that this is part of, to its supervisor: for services written in shell
-    Notify(Notification),
+    Notify(super::notify::Notification),
     /// The versions of svc and of the supervisor that answers
     Version,
     /// What stays when the caller of `run` or `exec` turns away
     #[command(hide = true)]
     KeepTerminal,
-}
-
-// What a service says of itself. No rustdoc, as above.
-#[allow(missing_docs)]
-#[derive(Debug, clap::Args)]
-pub struct Notification {
-    /// It is ready, or done with a reload
-    #[arg(long)]
-    pub ready: bool,
-    /// It has begun to reload
-    #[arg(long)]
-    pub reloading: bool,
-    /// It is about to end
-    #[arg(long)]
-    pub stopping: bool,
-    /// One line for people, which `svc status` shows
-    #[arg(long, value_name = "TEXT")]
-    pub status: Option<String>,
-    /// Its main process is this one from now on
-    #[arg(long, value_name = "PID")]
-    pub main_pid: Option<u32>,
-    /// Anything else of sd_notify(3), such as WATCHDOG=1
-    #[arg(value_name = "NAME=VALUE", value_parser = line)]
-    pub lines: Vec<String>,
-    /// Becomes this program once it is said
-    #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<std::ffi::OsString>,
-}
-
-fn line(text: &str) -> Result<String, String> {
-    let named = text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
-    (named && !text.contains('\n'))
-        .then(|| text.to_owned())
-        .ok_or_else(|| "expected NAME=VALUE, in one line".to_owned())
 }
 
 // Ways to tell how long it took. No rustdoc, as above.
@@ -310,6 +283,15 @@ pub struct Job {
     /// Wait no longer than this; what was asked goes on
     #[arg(long, value_name = "TIME", value_parser = time::parse_duration, conflicts_with = "no_wait")]
     pub timeout: Option<Duration>,
+}
+
+// Which units. No rustdoc, as above.
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct Units {
+    /// Names, or patterns such as 'web@*'
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
 }
 
 // What the verbs that write unit files have in common. No rustdoc, as above.

@@ -9,7 +9,6 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstream::AutoStream;
-use clap::Parser;
 
 mod analyze;
 pub mod arguments;
@@ -49,7 +48,7 @@ mod triggers;
 mod unit_files;
 pub mod up;
 
-use arguments::{Arguments, Verb};
+use arguments::{Arguments, Units, Verb};
 use failure::{Failure, Kind};
 use session::Session;
 pub use up::{Foreground, Started, UpRequest};
@@ -58,21 +57,24 @@ use crate::control;
 
 /// Carries out what was typed, program name first. `foreground` is the supervisor that `svc up` runs.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, foreground: &Foreground) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(run::arguments::keep_escape(arguments)) {
+    let arguments = match Arguments::of(run::arguments::keep_escape(arguments)) {
         Ok(arguments) => arguments,
         Err(error) => return explain(&error),
     };
     // Buffered below, not above: what takes colour out writes in small pieces.
     let stdout: Box<dyn Write> = Box::new(BufWriter::new(io::stdout().lock()));
-    let mut out = AutoStream::new(stdout, session::colour(&io::stdout(), arguments.no_color));
-    let mut err = AutoStream::new(io::stderr().lock(), session::colour(&io::stderr(), arguments.no_color));
+    let mut out = AutoStream::new(stdout, session::colour(&io::stdout(), arguments.of_all.no_color));
+    let mut err = AutoStream::new(
+        io::stderr().lock(),
+        session::colour(&io::stderr(), arguments.of_all.no_color),
+    );
     let mut session = Session {
         is_terminal: io::stdout().is_terminal(),
-        shows_progress: io::stderr().is_terminal() && !arguments.json,
+        shows_progress: io::stderr().is_terminal() && !arguments.of_all.json,
         out: &mut out,
         err: &mut err,
-        json: arguments.json,
-        socket: session::socket(arguments.socket, std::env::var_os("SVC_SOCKET")),
+        json: arguments.of_all.json,
+        socket: session::socket(arguments.of_all.socket, std::env::var_os("SVC_SOCKET")),
     };
     let done = carry_out(&mut session, arguments.verb, foreground);
     let printed = session.out.flush();
@@ -105,7 +107,7 @@ fn carry_out(session: &mut Session<'_>, verb: Verb, foreground: &Foreground) -> 
         Verb::Top => top::run(session),
         Verb::Doctor => doctor::run(session),
         Verb::Kill { signal, whom, units } => jobs::kill(session, units, signal, whom.into()),
-        Verb::Status { units } => status::run(session, &units),
+        Verb::Status(Units { units }) => status::run(session, &units),
         Verb::List(which) => list::lines(session, &which),
         Verb::Show { unit } => list::show(session, unit),
         Verb::Cat { unit } => list::cat(session, unit),

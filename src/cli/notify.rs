@@ -1,6 +1,6 @@
 //! `notify`: what a service written in shell says of itself to whoever supervises it; sd_notify(3).
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,13 +9,47 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::arguments::Notification;
 use super::failure::{Failure, Kind};
 
 /// How long the supervisor may take to hear it.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
+// What a service says of itself. No rustdoc: it would be the help text of the verb.
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct Notification {
+    /// It is ready, or done with a reload
+    #[arg(long)]
+    pub ready: bool,
+    /// It has begun to reload
+    #[arg(long)]
+    pub reloading: bool,
+    /// It is about to end
+    #[arg(long)]
+    pub stopping: bool,
+    /// One line for people, which `svc status` shows
+    #[arg(long, value_name = "TEXT")]
+    pub status: Option<String>,
+    /// Its main process is this one from now on
+    #[arg(long, value_name = "PID")]
+    pub main_pid: Option<u32>,
+    /// Anything else of sd_notify(3), such as WATCHDOG=1
+    #[arg(value_name = "NAME=VALUE", value_parser = line)]
+    pub lines: Vec<String>,
+    /// Becomes this program once it is said
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+fn line(text: &str) -> Result<String, String> {
+    let named = text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+    (named && !text.contains('\n'))
+        .then(|| text.to_owned())
+        .ok_or_else(|| "expected NAME=VALUE, in one line".to_owned())
+}
 
 /// `svc notify`. With a command, becomes that once it is said.
 ///

@@ -1,7 +1,7 @@
 //! The caller's side, for the command line: one call at a time on a connection, blocking unless asked otherwise.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -19,14 +19,16 @@ use super::frame::{self, Decoder};
 use super::reply::Failure;
 use crate::sys::descriptors;
 
-/// What one read takes at most.
-const READ_BYTES: usize = 64 << 10;
+/// What the first read of a reply takes at most, and each of those that follow one that was full: most are short.
+const READ_BYTES: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
 
 /// A connection to a supervisor.
 #[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
     decoder: Decoder,
+    bytes: Vec<u8>,
 }
 
 /// Why there is no answer.
@@ -84,17 +86,19 @@ impl Client {
             Some(libc::EACCES | libc::EPERM) => Error::Forbidden(socket.to_owned()),
             _ => Error::Io(cause),
         })?;
-        Ok(Self {
-            stream,
-            decoder: Decoder::new(frame::REPLY_BYTES_MAX),
-        })
+        Ok(Self::over(stream))
     }
 
     /// Goes on with a connection of another's, on which a call has no part of its answer yet.
     pub fn taken_over(connection: OwnedFd) -> Self {
+        Self::over(connection.into())
+    }
+
+    fn over(stream: UnixStream) -> Self {
         Self {
-            stream: connection.into(),
+            stream,
             decoder: Decoder::new(frame::REPLY_BYTES_MAX),
+            bytes: vec![0; READ_BYTES],
         }
     }
 
@@ -166,17 +170,11 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<Reply<T>, Error> {
-        let mut bytes = vec![0; READ_BYTES];
         loop {
             if let Some(reply) = self.decoded()? {
                 return Ok(reply);
             }
-            match self.stream.read(&mut bytes) {
-                Ok(0) => return Err(Error::HungUp),
-                Ok(count) => self.decoder.push(bytes.get(..count).unwrap_or_default()),
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                Err(cause) => return Err(of_io(cause)),
-            }
+            self.read(MsgFlags::empty())?;
         }
     }
 
@@ -185,19 +183,29 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub fn receive_ready<T: DeserializeOwned>(&mut self) -> Result<Option<Reply<T>>, Error> {
-        let mut bytes = vec![0; READ_BYTES];
         loop {
-            if let Some(reply) = self.decoded()? {
-                return Ok(Some(reply));
-            }
-            match recv(self.stream.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => return Err(Error::HungUp),
-                Ok(count) => self.decoder.push(bytes.get(..count).unwrap_or_default()),
-                Err(nix::Error::EAGAIN) => return Ok(None),
-                Err(nix::Error::EINTR) => {}
-                Err(errno) => return Err(of_io(errno.into())),
+            match self.decoded()? {
+                None if self.read(MsgFlags::MSG_DONTWAIT)? => {}
+                reply => return Ok(reply),
             }
         }
+    }
+
+    /// False: there is nothing, and it is not to be waited for.
+    fn read(&mut self, flags: MsgFlags) -> Result<bool, Error> {
+        match recv(self.stream.as_raw_fd(), &mut self.bytes, flags) {
+            Ok(0) => return Err(Error::HungUp),
+            Ok(count) => {
+                self.decoder.push(self.bytes.get(..count).unwrap_or_default());
+                if count == self.bytes.len() {
+                    self.bytes.resize(READ_BYTES_MAX, 0);
+                }
+            }
+            Err(nix::Error::EAGAIN) if flags.contains(MsgFlags::MSG_DONTWAIT) => return Ok(false),
+            Err(nix::Error::EINTR) => {}
+            Err(errno) => return Err(of_io(errno.into())),
+        }
+        Ok(true)
     }
 
     fn decoded<T: DeserializeOwned>(&mut self) -> Result<Option<Reply<T>>, Error> {

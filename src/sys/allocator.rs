@@ -39,7 +39,7 @@ impl Allocator {
 /// Has memory for what a short program allocates ready at once: a fault for each page of it takes three times as long.
 /// madvise(2), MADV_POPULATE_WRITE; a kernel before 5.14 has none, and then they come one by one.
 pub fn warm() {
-    const BYTES: usize = 192 << 10;
+    const BYTES: usize = 48 << 10;
     const PAGE: usize = 4096;
     // Given back, it is the next that is given out.
     let mut block: Vec<u8> = Vec::with_capacity(BYTES);

@@ -1,9 +1,57 @@
 //! Command lines, and what is understood of them.
 
+use std::ffi::OsString;
+
+use clap::Parser;
+
 use super::*;
 
+/// By all verbs; those that are understood sooner, the same way.
 fn parse(line: &str) -> Result<Arguments, clap::Error> {
-    Arguments::try_parse_from(["svc"].into_iter().chain(line.split_whitespace()))
+    let typed: Vec<OsString> = ["svc"]
+        .into_iter()
+        .chain(line.split_whitespace())
+        .map(Into::into)
+        .collect();
+    let parsed = Arguments::try_parse_from(&typed);
+    if let Some(quickly) = Arguments::quickly(&typed) {
+        assert_eq!(
+            format!("{quickly:?}"),
+            format!("{:?}", parsed.as_ref().unwrap()),
+            "{line}"
+        );
+    }
+    parsed
+}
+
+#[test]
+fn what_is_typed_most_is_understood_quickly_and_only_where_all_is_well() {
+    let quickly = |line: &str| {
+        let typed: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+        Arguments::quickly(&typed).is_some()
+    };
+    for line in [
+        "svc start web db --timeout 1m",
+        "svc stop web",
+        "svc restart web",
+        "svc reload web",
+        "svc --json status",
+        "svc list --all --socket /s",
+        "svc --socket=/s run --rm -e A=B -p 80:80 busybox:1 sh -c start",
+        "svc exec web true",
+    ] {
+        assert!(quickly(line), "{line}");
+    }
+    for line in [
+        "svc --socket run status",
+        "svc logs run",
+        "svc start",
+        "svc run --help",
+        "svc -V",
+        "svc",
+    ] {
+        assert!(!quickly(line), "{line}");
+    }
 }
 
 #[test]
@@ -46,8 +94,8 @@ fn every_verb_of_the_contract_is_there() {
             "kill -s 37 web",
             r#"Kill { signal: Signal(37), whom: All, units: ["web"] }"#,
         ),
-        ("status", "Status { units: [] }"),
-        ("status web", r#"Status { units: ["web"] }"#),
+        ("status", "Status(Units { units: [] })"),
+        ("status web", r#"Status(Units { units: ["web"] })"#),
         ("show web", r#"Show { unit: "web" }"#),
         ("cat web", r#"Cat { unit: "web" }"#),
         ("deps web --reverse", r#"Deps { reverse: true, unit: "web" }"#),
@@ -133,8 +181,8 @@ fn flags_for_all_stand_anywhere() {
         "status web --json --socket=/s --no-color",
     ] {
         let arguments = parse(line).unwrap();
-        assert_eq!((arguments.json, arguments.no_color), (true, true));
-        assert_eq!(arguments.socket, Some("/s".into()));
+        assert_eq!((arguments.of_all.json, arguments.of_all.no_color), (true, true));
+        assert_eq!(arguments.of_all.socket, Some("/s".into()));
     }
 }
 

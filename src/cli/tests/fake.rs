@@ -7,7 +7,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use clap::Parser;
 use serde_json::{Value, json};
 
 use crate::cli::arguments::Arguments;
@@ -120,13 +119,20 @@ pub fn svc(socket: PathBuf, line: &str) -> Done {
 }
 
 pub fn run(socket: PathBuf, line: &str, terminal: bool) -> Done {
-    let arguments = Arguments::try_parse_from(["svc"].into_iter().chain(line.split_whitespace())).unwrap();
+    let arguments = Arguments::of(
+        ["svc"]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .map(Into::into)
+            .collect(),
+    )
+    .unwrap();
     let mut out = anstream::AutoStream::never(Vec::new());
     let mut err = anstream::AutoStream::never(Vec::new());
     let mut session = Session {
         out: &mut out,
         err: &mut err,
-        json: arguments.json,
+        json: arguments.of_all.json,
         shows_progress: terminal,
         is_terminal: terminal,
         socket,

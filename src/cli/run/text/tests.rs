@@ -1,7 +1,5 @@
 //! Flags and the unit files that they mean.
 
-use clap::Parser;
-
 use super::*;
 use crate::cli::arguments::{Arguments, Verb};
 use crate::unit::{Kind, UnitName, sources};
@@ -9,7 +7,7 @@ use crate::unit::{Kind, UnitName, sources};
 fn typed(line: &[&str]) -> Run {
     let words = ["svc", "run"].iter().chain(line).map(|word| (*word).into());
     let words = crate::cli::run::arguments::keep_escape(words);
-    let Verb::Run(run) = Arguments::try_parse_from(words).unwrap().verb else {
+    let Verb::Run(run) = Arguments::of(words).unwrap().verb else {
         panic!("{line:?}");
     };
     *run
