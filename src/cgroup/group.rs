@@ -12,6 +12,7 @@ use super::dir::{Dir, busy, gone};
 use super::hierarchy::Hierarchy;
 use super::layout::Version;
 use super::limits::Limit;
+use super::make::Unfinished;
 use super::{members, v1, v2};
 use crate::unit::{Enforcement, Signal, UnitName};
 
@@ -35,6 +36,8 @@ pub struct Group {
     /// The limits that are in force, of the unit and of its slices.
     pub(super) held: Vec<Held>,
     pub(super) best_effort: Box<[Box<str>]>,
+    /// What is still to be made of it: [`super::Tree::finish`].
+    pub(super) unfinished: Option<Box<Unfinished>>,
 }
 
 /// A limit that is in force.
@@ -81,6 +84,7 @@ impl Group {
             enforcement: Vec::new(),
             held: Vec::new(),
             best_effort: best_effort.into(),
+            unfinished: None,
         }
     }
 
@@ -195,6 +199,18 @@ impl Group {
     /// controllers that hold a limit of the unit or of a slice above it; on pure v1 also of the one that keeps members.
     pub fn join_files(&self) -> &[OwnedFd] {
         &self.joins
+    }
+
+    /// All of it is made.
+    pub fn is_finished(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
+    /// Limits by this key are in force, or will be: of a group that is not finished that may still be refused.
+    pub fn may_hold(&self, key: &str) -> bool {
+        let held = |(its, what): &(Box<str>, Enforcement)| **its == *key && *what == Enforcement::Enforced;
+        let rest = self.unfinished.as_ref();
+        self.enforcement.iter().any(held) || rest.is_some_and(|rest| rest.wants(key))
     }
 
     /// What became of each limit key. Those of slices only where one was skipped.

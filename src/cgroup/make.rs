@@ -1,6 +1,9 @@
 //! Making a unit's group: which limit goes to which hierarchy, then one hierarchy after the other, from the top down.
 
-use std::ffi::{CStr, CString};
+mod unit_dir;
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::io;
 use std::rc::Rc;
 
@@ -12,10 +15,27 @@ use super::group::{Group, names_of};
 use super::hierarchy::Hierarchy;
 use super::layout::Version;
 use super::limits::{self, Failure, Limit};
-use super::{Tree, members, v1, v2};
+use super::{Tree, v2};
 use crate::unit::{Enforcement, Resources, Unenforceable, UnitName};
 
-pub fn make(
+/// What is still to be made of a group.
+#[derive(Debug)]
+pub struct Unfinished {
+    names: Vec<CString>,
+    wants: Vec<Want>,
+    hierarchies: Vec<usize>,
+}
+
+impl Unfinished {
+    /// Of the unit itself.
+    pub fn wants(&self, key: &str) -> bool {
+        let own = |want: &Want| want.level + 1 == self.names.len();
+        self.wants.iter().any(|want| own(want) && want.limit.key() == key)
+    }
+}
+
+/// As far as a process needs that is cloned into it; [`finish`] does the rest.
+pub fn begin(
     tree: &Tree,
     unit: &UnitName,
     slices: &[(UnitName, &Resources)],
@@ -38,8 +58,9 @@ pub fn make(
             making.assign(level, limit)?;
         }
     }
-    match making.build().and_then(|()| making.delegate()) {
-        Ok(()) => Ok(making.group),
+    let (later, now) = making.order().into_iter().partition(|number| making.can_wait(*number));
+    match making.build(now).and_then(|()| making.delegate()) {
+        Ok(()) => Ok(making.leave(later)),
         Err(why) => {
             // What could be made is taken away again; a rest that cannot be is found by the next start.
             let _ = making.group.remove();
@@ -48,8 +69,27 @@ pub fn make(
     }
 }
 
+/// Nothing is left to do after it, whatever becomes of it; what it has made by then [`Group::remove`] finds.
+pub fn finish(tree: &Tree, group: &mut Group) -> Result<(), Unenforceable> {
+    let Some(rest) = group.unfinished.take() else {
+        return Ok(());
+    };
+    let best_effort = group.best_effort.clone();
+    let mut making = Making {
+        tree,
+        names: rest.names,
+        wants: rest.wants,
+        best_effort: &best_effort,
+        group: std::mem::replace(group, Group::new("", &[], &[])),
+        delegates: false,
+    };
+    let built = making.build(rest.hierarchies);
+    *group = making.group;
+    built
+}
+
 /// A limit with its hierarchy and the level (slice or unit) it is for.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Want {
     level: usize,
     hierarchy: usize,
@@ -140,21 +180,39 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn build(&mut self) -> Result<(), Unenforceable> {
+    /// The hierarchies that it needs, each once, that of its members first.
+    fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = self.tree.membership.into_iter().collect();
         order.extend(self.wants.iter().map(|want| want.hierarchy));
         order.extend(self.counters_on_v1());
         let given =
             |number: &usize| self.delegates && self.hierarchy(*number).is_some_and(|h| delegate::may_be_given(h));
         order.extend((0..self.tree.hierarchies.len()).filter(given));
-        let mut seen = Vec::new();
-        for hierarchy in order {
-            if !seen.contains(&hierarchy) {
-                seen.push(hierarchy);
-                self.build_in(hierarchy)?;
-            }
+        let mut seen = BTreeSet::new();
+        order.retain(|number| seen.insert(*number));
+        order
+    }
+
+    /// What a process joins by itself, and need not join at once.
+    fn can_wait(&self, number: usize) -> bool {
+        let is_v1 = self.hierarchy(number).is_some_and(|h| h.version == Version::V1);
+        is_v1 && !self.delegates && self.tree.membership != Some(number)
+    }
+
+    fn build(&mut self, hierarchies: Vec<usize>) -> Result<(), Unenforceable> {
+        hierarchies.into_iter().try_for_each(|number| self.build_in(number))
+    }
+
+    fn leave(mut self, hierarchies: Vec<usize>) -> Group {
+        if !hierarchies.is_empty() {
+            self.wants.retain(|want| hierarchies.contains(&want.hierarchy));
+            self.group.unfinished = Some(Box::new(Unfinished {
+                names: self.names,
+                wants: self.wants,
+                hierarchies,
+            }));
         }
-        Ok(())
+        self.group
     }
 
     /// What limits nothing and is joined for what it counts: perf_event, so that perf-stat(1) can name the group, and on
@@ -209,7 +267,7 @@ impl Making<'_> {
                 let slice = hierarchy.make(&dir, &name).map_err(call("make a slice"))?;
                 dir = Rc::new(slice);
             } else {
-                dir = self.make_unit(&dir, &name, hierarchy)?;
+                dir = unit_dir::make(&self.group, &dir, &name, hierarchy)?;
                 self.group.made(place);
             }
             self.hold(level, number, place, &dir)?;
@@ -266,52 +324,6 @@ impl Making<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Makes the unit's own directory: always a new one, so that counters and peaks begin at nought.
-    fn make_unit(&self, dir: &Dir, name: &CStr, hierarchy: &Hierarchy) -> Result<Rc<Dir>, Stop> {
-        let call = |error| Stop::Call(format!("mkdir {}", name.to_string_lossy()), error);
-        match dir.make(name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.clear(dir, name, hierarchy.version)?;
-                dir.make(name).map_err(call)?;
-            }
-            made => made.map_err(call)?,
-        }
-        let unit = dir.sub(name).and_then(|unit| hierarchy.ready(unit));
-        unit.map(Rc::new).map_err(call)
-    }
-
-    /// A group of this name that an earlier life left: removed if nobody is in it, and refused if somebody is.
-    fn clear(&self, dir: &Dir, name: &CStr, version: Version) -> Result<(), Stop> {
-        let call = |error| Stop::Call(format!("look at {}", name.to_string_lossy()), error);
-        let old = match dir.sub(name) {
-            Err(error) if gone(&error) => return Ok(()),
-            opened => opened.map_err(call)?,
-        };
-        let refuse = |what: String| {
-            let cause = format!("{} is there already and {what}", self.group.path()).into();
-            let failure = Failure {
-                cause,
-                errno: libc::EEXIST,
-            };
-            Err(Stop::Refused(failure.stops(&self.group.step())))
-        };
-        let frozen = match version {
-            Version::V1 => v1::frozen(&old),
-            Version::V2 => v2::frozen(&old),
-        };
-        if frozen.map_err(call)? {
-            return refuse("is frozen".to_owned());
-        }
-        let members = members::all(&old).map_err(call)?;
-        if let [first, ..] = members.as_slice() {
-            return refuse(format!(
-                "has {} processes of a former life, such as {first}",
-                members.len()
-            ));
-        }
-        dir.remove(name).map_err(call)
     }
 }
 

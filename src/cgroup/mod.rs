@@ -130,7 +130,36 @@ impl Tree {
         resources: &Resources,
         best_effort: &[Box<str>],
     ) -> Result<Group, Unenforceable> {
-        make::make(self, unit, slices, resources, best_effort)
+        let mut group = self.begin(unit, slices, resources, best_effort)?;
+        let finished = self.finish(&mut group);
+        if finished.is_err() {
+            // A rest that cannot be removed is found by the next start.
+            let _ = group.remove();
+        }
+        finished.map(|()| group)
+    }
+
+    /// The same as far as a process needs that is to be cloned into it: what it joins by itself, on v1, [`Tree::finish`] makes
+    /// while that process is busy with itself.
+    ///
+    /// # Errors
+    /// As [`Tree::make`].
+    pub fn begin(
+        &self,
+        unit: &UnitName,
+        slices: &[(UnitName, &Resources)],
+        resources: &Resources,
+        best_effort: &[Box<str>],
+    ) -> Result<Group, Unenforceable> {
+        make::begin(self, unit, slices, resources, best_effort)
+    }
+
+    /// Makes what is left of a group. Nothing is left after it, whatever becomes of it.
+    ///
+    /// # Errors
+    /// As [`Tree::make`]; what is made by then goes by [`Group::remove`].
+    pub fn finish(&self, group: &mut Group) -> Result<(), Unenforceable> {
+        make::finish(self, group)
     }
 
     /// The unit's group as a former life has left it, with what is asked for held as it was held then.

@@ -13,6 +13,7 @@ use super::*;
 use crate::sys::testing::{Process, is_root, spawn, within};
 use crate::unit::{Enforcement, OomPolicy, Percent, Signal, Size};
 
+mod begun;
 mod controllers;
 mod devices;
 mod live;
@@ -26,11 +27,8 @@ struct TestTree {
 impl TestTree {
     fn new(v1_alone: bool) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let base = format!(
-            "svc-test-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+        let base = format!("svc-test-{}-{nth}", std::process::id());
         let tree = Self::on(&base, v1_alone);
         assert_eq!(tree.unavailable(), None);
         Self { tree, v1_alone }

@@ -102,6 +102,7 @@ impl Performer {
     fn perform(&mut self, step: &Step<'_>) -> Result<(), StepFailed> {
         match step {
             Step::JoinCgroups(files) => join_cgroups(files),
+            Step::AwaitCgroups(promised) => promised.join(),
             Step::CgroupNamespace => {
                 nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).map_err(of_nix("namespace cgroup"))
             }

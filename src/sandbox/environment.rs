@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use super::identity::Person;
 use super::regular;
 use super::report::StepFailed;
-use super::setup::Environment;
 use super::terminal;
 use crate::unit::OptionalPath;
 
@@ -17,6 +16,17 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where a program without a slash is looked for, and `$PATH`, as systemd.exec(5) has it.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a command's environment comes from, lowest first.
+pub struct Environment<'a> {
+    /// What `$TERM` is about.
+    pub terminal: Option<PathBuf>,
+    pub set: &'a BTreeMap<Box<str>, Box<str>>,
+    pub passed: Vec<(OsString, OsString)>,
+    pub files: Vec<OptionalPath>,
+    pub told: Vec<(String, String)>,
+    pub unset: Vec<Box<str>>,
+}
 
 /// Names to values.
 pub type Variables = BTreeMap<OsString, OsString>;

@@ -24,6 +24,7 @@ mod landlock;
 mod network;
 mod privileged;
 pub mod probe;
+mod promise;
 mod regular;
 mod report;
 mod scheduling;
@@ -56,6 +57,7 @@ pub use job::{start_job, start_job_with};
 pub use join::{Join, Joined};
 pub use network::Connector;
 pub use probe::Kernel;
+pub use promise::{Promise, Promised};
 pub use report::{EXIT_CODES, StepFailed, exit_code, read_report};
 pub use setup::{Setup, command, holder};
 pub use sockets::{Opened, Opening, remove_sockets};
@@ -87,6 +89,8 @@ pub struct Context<'a> {
     pub names: Vec<(PathBuf, &'static str)>,
     /// v1 `tasks` files, open for writing: the child joins by writing `0` to each.
     pub join_files: &'a [BorrowedFd<'a>],
+    /// They are still to be made, for one that makes its namespaces.
+    pub promised: Option<Promised<'a>>,
     /// The groups that it manages itself.
     pub own_groups: Vec<OwnGroup<'a>>,
     /// `cgroup.procs` of the group that its holder moves to once the cgroup namespace is made: `0` is written to it.

@@ -1,7 +1,6 @@
 //! A service to an order of steps, complete before the clone. The order that security rests on is [`command`] and
 //! [`holder`], read from the top.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -9,6 +8,7 @@ use std::path::PathBuf;
 use super::attached::Attached;
 use super::decide::Sandbox;
 use super::directories::{self, Directory};
+use super::environment::Environment;
 use super::execution::Execution;
 use super::groups::OwnGroup;
 use super::identity::Person;
@@ -18,11 +18,10 @@ use super::seccomp;
 use super::streams::Streams;
 use super::user_namespace::UserStep;
 use super::view::{self, Mount, Rule};
-use super::{Context, network, privileged};
+use super::{Context, Promised, network, privileged};
 use crate::unit::namespaces::{IdMap, Namespace, TimeOffsets};
 use crate::unit::{
-    Account, Command, Input, KeyringMode, Landlock, Network, OptionalPath, Privileges, Rlimit, RlimitResource,
-    Scheduling, Target,
+    Account, Command, Input, KeyringMode, Landlock, Network, Privileges, Rlimit, RlimitResource, Scheduling, Target,
 };
 
 /// What a child does, in this order.
@@ -38,6 +37,8 @@ pub struct Setup<'a> {
 pub(super) enum Step<'a> {
     /// Joins v1 cgroups: `0` to each `tasks` file. Before the cgroup namespace, which begins where it is.
     JoinCgroups(Vec<BorrowedFd<'a>>),
+    /// The same of those that are still to be made.
+    AwaitCgroups(Promised<'a>),
     /// A cgroup namespace whose root is the unit's group.
     CgroupNamespace,
     /// Enters these namespaces (CLONE_NEW…) of the holder.
@@ -111,17 +112,6 @@ pub(super) enum Step<'a> {
     ExecReaper(BorrowedFd<'a>),
 }
 
-/// Where a command's environment comes from, lowest first.
-pub(super) struct Environment<'a> {
-    /// What `$TERM` is about.
-    pub terminal: Option<PathBuf>,
-    pub set: &'a BTreeMap<Box<str>, Box<str>>,
-    pub passed: Vec<(OsString, OsString)>,
-    pub files: Vec<OptionalPath>,
-    pub told: Vec<(String, String)>,
-    pub unset: Vec<Box<str>>,
-}
-
 const NEWNS: u64 = libc::CLONE_NEWNS as u64;
 const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
 const NEWCGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
@@ -176,8 +166,7 @@ pub(super) fn namespaces(sandbox: &Sandbox) -> u64 {
 
 /// The order of the process that keeps the namespaces.
 pub fn holder<'a>(context: &Context<'a>) -> Setup<'a> {
-    let mut steps = vec![Step::JoinCgroups(context.join_files.to_vec())];
-    steps.push(Step::Session);
+    let mut steps = vec![Step::JoinCgroups(context.join_files.to_vec()), Step::Session];
     namespace_steps(context, &mut steps);
     // The root of the cgroup namespace is the group that it was made in, which the service may want to be without processes.
     steps.extend(context.step_beside.map(|procs| Step::JoinCgroups(vec![procs])));
@@ -374,9 +363,12 @@ fn namespace_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     steps.extend(context.joined_otherwise().map(Step::Join));
     steps.extend(UserStep::make(context).map(Step::Users));
     steps.extend(NetworkStep::enter(context).map(Step::Network));
-    if isolation.cgroup {
-        steps.push(Step::CgroupNamespace);
-    }
+    let own_cgroup = isolation.cgroup.then_some(Step::CgroupNamespace);
+    let (now, later) = match context.promised.map(Step::AwaitCgroups) {
+        None => (own_cgroup, vec![]),
+        Some(join) => (None, [Some(join), own_cgroup].into_iter().flatten().collect()),
+    };
+    steps.extend(now);
     steps.extend(isolation.time.map(Step::Clocks));
     let directories = directories::of(context);
     let has_directories = !directories.is_empty();
@@ -397,4 +389,5 @@ fn namespace_steps<'a>(context: &Context<'a>, steps: &mut Vec<Step<'a>>) {
     if isolation.mount {
         steps.push(Step::Access(view::access(context)));
     }
+    steps.extend(later);
 }

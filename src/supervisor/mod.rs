@@ -40,6 +40,7 @@ pub mod foreground;
 mod former;
 mod freeze;
 mod generations;
+mod groups;
 mod health;
 mod history;
 mod joined;

@@ -6,17 +6,14 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::Supervisor;
+use super::groups::lacks_list_of_devices;
 use super::lives::{Life, Process};
 use super::poll::{Source, Who};
 use crate::cgroup::{Delegated, Group};
 use crate::engine::event::{Event, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::{RunId, UnitId};
-use crate::sandbox::{self, Context, OwnGroup, Sandbox};
-use crate::unit::device::Devices;
-use crate::unit::{Command, Enforcement, Kind, Output, Resources, Service, Unenforceable, Unit, UnitName};
-
-/// Slices nest no deeper than this; the loader refuses a slice that sits in itself.
-const SLICE_DEPTH_MAX: usize = 32;
+use crate::sandbox::{self, Context, OwnGroup, Promise, Sandbox};
+use crate::unit::{Command, Kind, Output, Service, Unenforceable, Unit};
 
 impl Supervisor {
     /// Starts a command, or says why not by an event.
@@ -132,7 +129,7 @@ impl Supervisor {
         };
         let group = match group {
             Some(group) => group,
-            None => self.make_group(unit, service)?,
+            None => self.begin_group(unit, service)?,
         };
         let life = Life {
             holder,
@@ -150,8 +147,7 @@ impl Supervisor {
 
     /// A run in its group, with nothing under way yet.
     pub(super) fn new_life(&self, run: RunId, unit: &Rc<Unit>, group: Group, mut sandbox: Rc<Sandbox>) -> Life {
-        let held = |(key, what): &(Box<str>, Enforcement)| **key == *"devices" && *what == Enforcement::Enforced;
-        if has_standard_devices(unit) && !group.enforcement().iter().any(held) {
+        if lacks_list_of_devices(unit, &group) {
             Rc::make_mut(&mut sandbox).make_no_nodes();
         }
         // Without cgroups there is none to keep, only to tell what is not held.
@@ -164,60 +160,6 @@ impl Supervisor {
         Life { unheld, ..life }
     }
 
-    fn make_group(&self, unit: &Unit, service: &Service) -> Result<Group, SpawnFailure> {
-        self.with_place(unit, service, |slices, best_effort| {
-            let made = self.tree.make(&unit.name, slices, &service.resources, best_effort);
-            made.map_err(unenforceable)
-        })?
-    }
-
-    /// Where a unit's group is: in which slices, and what of its limits may be skipped.
-    pub(super) fn with_place<T>(
-        &self,
-        unit: &Unit,
-        service: &Service,
-        act: impl FnOnce(&[(UnitName, &Resources)], &[Box<str>]) -> T,
-    ) -> Result<T, SpawnFailure> {
-        let slices = self.slices_of(&service.resources)?;
-        let outer: Vec<(UnitName, &Resources)> = slices
-            .iter()
-            .filter_map(|(name, unit)| resources_of(unit).map(|its| (name.clone(), its)))
-            .collect();
-        let mut best_effort = service.isolation.best_effort.clone();
-        if has_standard_devices(unit) {
-            // Nobody has asked for it: where it cannot be had, what was asked for still can.
-            best_effort.push("devices".into());
-        }
-        Ok(act(&outer, &best_effort))
-    }
-
-    /// The slices that a unit sits in, outermost first.
-    fn slices_of(&self, resources: &Resources) -> Result<Vec<(UnitName, Rc<Unit>)>, SpawnFailure> {
-        let mut slices = Vec::new();
-        let mut next = resources.slice.clone();
-        while let Some(name) = next {
-            let found = self
-                .engine
-                .find(name.as_str())
-                .and_then(|id| self.engine.unit(id))
-                .cloned();
-            let Some(slice) = found.filter(|unit| resources_of(unit).is_some()) else {
-                return Err(unenforceable(Unenforceable {
-                    key: "slice".into(),
-                    cause: format!("no slice {name}").into(),
-                    errno: 0,
-                }));
-            };
-            if slices.len() == SLICE_DEPTH_MAX {
-                return Err(step("slices nest too deep", 0));
-            }
-            next = resources_of(&slice).and_then(|its| its.slice.clone());
-            slices.push((name, slice));
-        }
-        slices.reverse();
-        Ok(slices)
-    }
-
     /// Clones the holder or a command, and waits for its report and its end.
     pub(super) fn start_process(
         &mut self,
@@ -226,6 +168,7 @@ impl Supervisor {
         command: Option<&Command>,
         instead: Option<&Service>,
     ) -> Result<(), SpawnFailure> {
+        let promise = self.promise_group(unit, who, command)?;
         let user_range = self.user_range_of(unit)?;
         let network = self.network_ahead(unit, who);
         let life = self.lives.get(&unit).ok_or_else(|| step("unit", 0))?;
@@ -234,15 +177,8 @@ impl Supervisor {
         };
         let service = instead.unwrap_or(own);
         let join_files: Vec<BorrowedFd<'_>> = life.group.iter().flat_map(Group::join_files).map(AsFd::as_fd).collect();
-        // Where nobody keeps the namespaces, those of the main process are where a client's command belongs.
         let is_probe = who == Who::Command(Role::Probe);
-        let inside = match who {
-            Who::Session(_) | Who::Command(Role::Probe) if life.holder.is_none() && life.sandbox.has_namespaces() => {
-                life.main()
-            }
-            Who::Session(_) | Who::Holder | Who::Proxy | Who::Sweeper | Who::Command(_) => life.holder.as_ref(),
-        };
-        let inside = inside.map(|process| process.pidfd.as_fd());
+        let inside = keeper(life, who).map(|process| process.pidfd.as_fd());
         let of_unit = || self.outputs.write_end(&life.unit.name);
         let output = if is_probe { life.probes.output() } else { of_unit() };
         let attachment = self
@@ -263,6 +199,7 @@ impl Supervisor {
             dynamic_user: dynamic_user.map(|user| user.id),
             user_range,
             join_files: &join_files,
+            promised: promise.as_ref().map(Promise::to_child),
             own_groups: life.group.iter().flat_map(Group::delegated).map(own_group).collect(),
             step_beside: life.group.as_ref().and_then(Group::step_beside),
             reads_input: matches!(who, Who::Command(Role::Condition(_) | Role::Pre(_) | Role::Main(_))),
@@ -286,6 +223,11 @@ impl Supervisor {
         });
         let ports = self.ports_of_others(unit);
         let child = sandbox::start(&setup, into, &ports).map_err(|error| from_io("clone", &error))?;
+        if let Some(promise) = promise
+            && !self.keep_promise(unit, promise, &child)?
+        {
+            return self.start_process(unit, who, command, instead);
+        }
         self.drop_connection(unit, who);
         self.watch_process(unit, who, child)
     }
@@ -333,6 +275,16 @@ impl Supervisor {
     }
 }
 
+/// Whose namespaces a process enters. Where nobody keeps them, those of the main process are where a client's command belongs.
+fn keeper(life: &Life, who: Who) -> Option<&Process> {
+    match who {
+        Who::Session(_) | Who::Command(Role::Probe) if life.holder.is_none() && life.sandbox.has_namespaces() => {
+            life.main()
+        }
+        Who::Session(_) | Who::Holder | Who::Proxy | Who::Sweeper | Who::Command(_) => life.holder.as_ref(),
+    }
+}
+
 fn own_group(delegated: &Delegated) -> OwnGroup<'_> {
     OwnGroup {
         dir: delegated.as_fd(),
@@ -340,17 +292,6 @@ fn own_group(delegated: &Delegated) -> OwnGroup<'_> {
         path: &delegated.path,
         given: delegated.given,
         kept: &delegated.kept,
-    }
-}
-
-fn has_standard_devices(unit: &Unit) -> bool {
-    matches!(&unit.kind, Kind::Service(service) if matches!(service.resources.devices, Devices::Standard(_)))
-}
-
-fn resources_of(unit: &Unit) -> Option<&Resources> {
-    match &unit.kind {
-        Kind::Slice(resources) => Some(resources),
-        Kind::Masked | Kind::Target | Kind::Mount(_) | Kind::Service(_) => None,
     }
 }
 

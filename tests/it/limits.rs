@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::harness::{Plan, SLEEPER, Svcd, shell};
-use super::machine::{cgroups, cpu_time, eventually, has_controller, is_root, members, program, skip, stays, v1};
+use super::machine::{
+    cgroups, cpu_time, eventually, has_controller, is_root, members, program, skip, stays, v1, zombies_of,
+};
 
 /// What the kernel says in a file of a unit's cgroup; the first of these files that is there.
 pub fn limit_of(svcd: &Svcd, unit: &str, files: &[&str]) -> Option<String> {
@@ -25,6 +27,41 @@ pub fn without(test: &str, controllers: &[&str]) -> bool {
         skip(test, &format!("no {controller} controller in this kernel"));
     }
     missing.is_some()
+}
+
+#[test]
+fn a_limit_that_the_kernel_refuses_is_the_end_of_a_process_that_was_begun_for_it() {
+    if without(
+        "a_limit_that_the_kernel_refuses_is_the_end_of_a_process_that_was_begun_for_it",
+        &["cpuset"],
+    ) {
+        return;
+    }
+    let unit = |more: &str| format!("{SLEEPER}[resources]\ncpuset-cpus = \"4000\"\n[isolation]\n{more}");
+    let units = [
+        ("held", unit("")),
+        ("alone", unit("init = false\n")),
+        ("bare", unit("profile = \"none\"\n")),
+    ];
+    let svcd = Svcd::with(&units.each_ref().map(|(name, text)| (*name, text.as_str())));
+    for (name, text) in &units {
+        for _ in 0..3 {
+            let done = svcd.svc(&["start", name]);
+            assert_eq!(done.code, 78, "{name}: {}", done.err);
+            assert!(done.err.contains("cpuset-cpus"), "{name}: {}", done.err);
+        }
+        assert!(svcd.status(name)["main-pid"].is_null());
+        let path = svcd.cgroup(name);
+        eventually("nothing of it is left", || cgroups(&path).is_empty());
+        eventually("it is reaped", || zombies_of(svcd.pid()).is_empty());
+        svcd.write(name, &text.replace("4000", "0"));
+    }
+    svcd.ok(&["apply"]);
+    svcd.ok(&["start", "held", "alone", "bare"]);
+    for (name, _) in &units {
+        assert_eq!(limit_of(&svcd, name, &["cpuset.cpus"]).unwrap(), "0");
+        assert!(members(&svcd.cgroup(name)).contains(&svcd.main_pid(name)), "{name}");
+    }
 }
 
 #[test]
