@@ -15,14 +15,14 @@ use super::strace::Trace;
 
 #[test]
 fn row_08_sigchld_coalescing() {
-    let crowd = often(5_000); // Whose end this is about: a slow machine may take its time to fork them.
+    let crowd = often(5_000);
     let plan = Plan::new();
     let gate = plan.dir().join("gate");
     let made = rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, 0o666.into(), 0);
     made.expect("make a fifo");
     let wait = format!("read -r go <{}; exit $CODE", gate.display());
     let unit = |code: usize| {
-        let keys = format!("timeout-start = \"5m\"\nenvironment.CODE = \"{code}\"\nstandard-output = \"null\"\n");
+        let keys = format!("standard-output = \"null\"\nenvironment = {{ CODE = \"{code}\" }}\n");
         shell(
             &wait,
             &format!("{keys}[restart]\npolicy = \"no\"\n[isolation]\nprofile = \"none\"\n"),
