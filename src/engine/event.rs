@@ -163,8 +163,11 @@ pub enum Event {
         /// Who.
         by: Cause,
     },
-    /// Time has passed: [`super::Engine::next_deadline`] is due.
-    Tick,
+    /// [`super::Engine::next_deadline`] is due.
+    Tick {
+        /// All that happened up to then was told: what is late by then did not come, and is not only unheard yet.
+        heard: Mono,
+    },
 }
 
 /// What an operator, or another unit, asks of a unit.

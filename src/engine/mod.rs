@@ -169,9 +169,8 @@ impl Engine {
             Event::Armed { unit, failure } => self.on_armed(unit, failure),
             Event::Triggered { unit, by } => self.on_triggered(unit, by),
             Event::Found { run, alive } => self.on_found(run, alive),
-            Event::Tick => {}
+            Event::Tick { heard } => self.on_deadlines(heard),
         }
-        self.on_deadlines();
         self.settle();
         if self.shutdown.is_some() && self.active == 0 && !self.all_stopped {
             self.all_stopped = true;

@@ -65,6 +65,11 @@ mod tests {
         })
     }
 
+    fn tick(milliseconds: u64) -> Event {
+        let heard = Mono(Duration::from_millis(milliseconds));
+        Event::Tick { heard }
+    }
+
     fn at(engine: &mut Engine, milliseconds: u64, event: Event) {
         let mono = Mono(Duration::from_millis(milliseconds));
         let _ = engine.handle(Now { mono, wall: Wall(0) }, event);
@@ -109,7 +114,7 @@ mod tests {
         );
         at(&mut engine, 21, Event::Emptied { run: run(web, 1) });
         at(&mut engine, 22, Event::Released { run: run(web, 1) });
-        at(&mut engine, 9000, Event::Tick);
+        at(&mut engine, 9000, tick(9000));
         at(&mut engine, 9001, Event::Spawned { run: run(web, 2), role });
         assert_eq!(
             engine.view(web).unwrap().run,

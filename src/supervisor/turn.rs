@@ -46,6 +46,28 @@ pub(super) fn reap_until(children: Option<&SignalPipe>, until: Mono) -> bool {
     }
 }
 
+/// Until when all that happened is heard of. Who is late is judged by that and not by the clock: to start five thousand
+/// takes longer than some of them may take to begin, and that they have begun waits to be read meanwhile.
+#[derive(Default)]
+struct Heard {
+    until: Mono,
+    /// How many turns in a row had as much to hear as one takes.
+    full: u32,
+}
+
+impl Heard {
+    /// After so many, reports have waited that need not end: then the clock counts.
+    const FULL_MAX: u32 = 64;
+
+    /// One turn, which has asked at that time for what there is to hear.
+    fn add(&mut self, asked: Mono, reports: usize) {
+        self.full = if reports == EVENTS_MAX { self.full + 1 } else { 0 };
+        if self.full == 0 || self.full > Self::FULL_MAX {
+            self.until = asked;
+        }
+    }
+}
+
 impl Supervisor {
     /// Turns until all is stopped.
     ///
@@ -53,18 +75,21 @@ impl Supervisor {
     /// Where epoll_wait(2) itself fails.
     pub(super) fn run(&mut self) -> io::Result<()> {
         self.settle();
+        let mut heard = Heard::default();
         while !self.stopped {
+            let asked = clock::mono();
             let tokens = self.wait()?;
             if tokens.len() == EVENTS_MAX {
                 // Many have ended at once, it may be: nobody stays a zombie for as long as it takes to act on all of them.
                 self.reap_orphans();
                 self.settle();
             }
+            heard.add(asked, tokens.len());
             for token in tokens {
                 self.dispatch(token);
                 self.settle();
             }
-            self.on_deadlines();
+            self.on_deadlines(heard.until);
             self.settle();
             self.judge_generation();
             self.settle();
@@ -203,8 +228,8 @@ impl Supervisor {
         deadlines.into_iter().flatten().min()
     }
 
-    fn on_deadlines(&mut self) {
-        let now = clock::mono();
+    /// What is over at the time until which all was heard.
+    fn on_deadlines(&mut self, now: Mono) {
         let due = |deadline: Option<Mono>| deadline.is_some_and(|at| at <= now);
         if due(self.watch.deadline()) {
             self.reload(Cause::Files);
@@ -249,7 +274,7 @@ impl Supervisor {
             self.timers_due();
         }
         if due(self.engine.next_deadline()) {
-            self.queue.push_back(Event::Tick);
+            self.queue.push_back(Event::Tick { heard: now });
         }
     }
 

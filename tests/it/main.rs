@@ -45,6 +45,7 @@ mod input;
 mod isolation;
 mod killed;
 mod lan;
+mod late;
 mod layers;
 mod limits;
 mod links;

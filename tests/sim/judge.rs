@@ -102,7 +102,7 @@ impl Judge {
         Err(Violation { rule, text })
     }
 
-    fn unless(&self, holds: bool, rule: &'static str, text: impl FnOnce() -> String) -> Verdict {
+    pub fn unless(&self, holds: bool, rule: &'static str, text: impl FnOnce() -> String) -> Verdict {
         if holds { Ok(()) } else { self.violated(rule, text()) }
     }
 

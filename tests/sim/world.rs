@@ -228,12 +228,10 @@ impl<'a> World<'a> {
         loop {
             let next = self.queue.first_key_value().map(|((at, _), _)| *at);
             let due = self.engine.next_deadline().map(|at| at.0.as_micros() as u64 + 1);
-            let Some(at) = next.into_iter().chain(due).min() else {
+            let soonest = next.into_iter().chain(due).min();
+            let Some(at) = soonest.filter(|at| next.is_some() || *at <= last) else {
                 return Ok(());
             };
-            if next.is_none() && at > last {
-                return Ok(());
-            }
             self.now = self.now.max(at);
             if self.events > most {
                 return self.judge.violated("ends", "it goes on and on".into());
@@ -245,7 +243,7 @@ impl<'a> World<'a> {
                     let item = entry.remove();
                     self.happen(number, item)?;
                 }
-                None => self.handle(Event::Tick)?,
+                None => self.tick()?,
             }
         }
     }
@@ -391,6 +389,13 @@ impl<'a> World<'a> {
         })
     }
 
+    fn tick(&mut self) -> Verdict {
+        let heard = Mono(Duration::from_micros(self.now));
+        self.handle(Event::Tick { heard })?;
+        let is_done = self.engine.next_deadline().is_none_or(|at| at > heard);
+        self.judge.unless(is_done, "busy", || "a deadline outlasts it".into())
+    }
+
     fn handle(&mut self, event: Event) -> Verdict {
         self.events += 1;
         if self.look != Look::Away {
@@ -407,11 +412,6 @@ impl<'a> World<'a> {
                 self.note(format!("{:>14} {action:?}", ""));
             }
             self.carry_out(action)?;
-        }
-        if self.engine.next_deadline().is_some_and(|at| at <= now.mono) {
-            return self
-                .judge
-                .violated("busy", "a deadline is due right after it was looked at".into());
         }
         self.judge.after(&self.engine, &self.runs)
     }

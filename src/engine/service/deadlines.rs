@@ -8,20 +8,19 @@ use crate::engine::{Engine, UnitId};
 use crate::unit::{KillMode, Signal};
 
 impl Engine {
-    pub(in crate::engine) fn on_deadlines(&mut self) {
+    pub(in crate::engine) fn on_deadlines(&mut self, heard: Mono) {
         while let Some((at, unit)) = self.deadlines.first().copied() {
-            if at > self.now.mono {
+            if at > heard {
                 return;
             }
             self.deadlines.remove(&(at, unit));
-            self.on_deadline(unit);
+            self.on_deadline(unit, heard);
         }
     }
 
-    fn on_deadline(&mut self, unit: UnitId) {
-        let now = self.now.mono;
+    fn on_deadline(&mut self, unit: UnitId, heard: Mono) {
         let run = self.run_of(unit);
-        let due = |at: &Option<Mono>| at.is_some_and(|at| at <= now);
+        let due = |at: &Option<Mono>| at.is_some_and(|at| at <= heard);
         let Some(slot) = self.slot(unit) else { return };
         match slot.state.clone() {
             State::Backoff { .. } => {

@@ -99,6 +99,11 @@ impl Play {
         said.filter_map(|action| short(&action)).collect()
     }
 
+    fn tick(&mut self) -> Vec<String> {
+        let heard = Mono(Duration::from_millis(self.now));
+        self.tell(Event::Tick { heard })
+    }
+
     fn ask(&mut self, unit: UnitId, verb: Verb, by: Cause) -> Vec<String> {
         let job = Some(JobId(1)).filter(|_| matches!(by, Cause::Operator { .. }));
         self.tell(Event::Ask { job, unit, verb, by })
@@ -273,16 +278,13 @@ fn triggers_that_cannot_be_set_are_a_failure_and_its_policy_follows() {
     });
     assert_eq!(play.state().0, StateWord::Backoff);
     play.now += 60_000;
-    assert_eq!(play.tell(Event::Tick), ["arm backup"]);
+    assert_eq!(play.tick(), ["arm backup"]);
     assert_eq!(play.armed(), ["watch backup true"]);
     // What does not answer is given up.
     play.ask(BACKUP, Verb::Stop, operator());
     play.ask(BACKUP, Verb::Start, operator());
     play.now += 31_000;
-    assert_eq!(
-        play.tell(Event::Tick),
-        ["disarm backup", "answer Failed(\"timeout start\")"]
-    );
+    assert_eq!(play.tick(), ["disarm backup", "answer Failed(\"timeout start\")"]);
     assert_eq!(play.state(), (StateWord::Failed, Armed::No));
 }
 
@@ -376,7 +378,7 @@ fn triggers_that_cannot_be_set_give_no_start_back() {
         failure: Some(failure),
     });
     play.now += 60_000;
-    assert_eq!(play.tell(Event::Tick), ["arm backup"]);
+    assert_eq!(play.tick(), ["arm backup"]);
     assert_eq!(play.armed(), ["watch backup true"]);
     let said = play.timer();
     assert!(said.contains(&"backup gave up after 1".to_owned()), "{said:?}");

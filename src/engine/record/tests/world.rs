@@ -188,7 +188,7 @@ impl World {
             Step::Wait(milliseconds) => {
                 self.now.mono = Mono(self.now.mono.0 + Duration::from_millis(*milliseconds));
                 self.now.wall = Wall(self.now.wall.0 + 1000);
-                Event::Tick
+                Event::Tick { heard: self.now.mono }
             }
             Step::Files(version) => self.files(*version),
             Step::Shutdown => Event::Shutdown {
