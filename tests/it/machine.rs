@@ -176,17 +176,18 @@ pub fn zombies_of(parent: u32) -> Vec<u32> {
     processes().into_iter().filter(of).collect()
 }
 
-/// Kibibytes of memory that a process has resident.
+/// Kibibytes of memory that a process holds: not the pages of its program, which become more with each part of it that is
+/// run for the first time, and are the file's; proc_pid_status(5).
 pub fn resident_kib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap_or_default();
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|value| value.parse().ok())
-        .unwrap_or_default()
+    let of = |key: &str| {
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|value| value.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("no {key} of {pid}"))
+    };
+    of("RssAnon:") + of("RssShmem:")
 }
 
 /// How many descriptors a process has open, without the network namespaces that svcd has ready.
