@@ -310,3 +310,25 @@ impl Supervisor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_wait_for_what_is_unheard_and_not_for_a_flood() {
+        let at = |seconds| Mono(Duration::from_secs(seconds));
+        let mut heard = Heard::default();
+        heard.add(at(1), EVENTS_MAX - 1);
+        assert_eq!(heard.until, at(1));
+        for nth in 0..u64::from(Heard::FULL_MAX) {
+            heard.add(at(2 + nth), EVENTS_MAX);
+            assert_eq!(heard.until, at(1), "more may have come before that");
+        }
+        heard.add(at(100), EVENTS_MAX);
+        assert_eq!(heard.until, at(100), "it has gone on for too long");
+        heard.add(at(101), 0);
+        heard.add(at(102), EVENTS_MAX);
+        assert_eq!(heard.until, at(101), "and is over");
+    }
+}
