@@ -158,17 +158,23 @@ impl Supervisor {
             .collect()
     }
 
-    /// None: a directory has vanished, and so has no word.
+    /// None: a directory has vanished, or cannot be read, and so has no word.
     fn read_units(&mut self) -> Option<Vec<Rc<Unit>>> {
         if let Err(dir) = self.watch.begin_read(self.files.path.directories(), clock::mono()) {
-            if self.files.vanished.as_ref() != Some(&dir) {
-                tracing::warn!("{}: gone; its units go on as they are until it is back", dir.display());
-            }
-            self.files.vanished = Some(dir);
+            self.go_on_without(dir, "gone");
             return None;
         }
-        self.files.vanished = None;
         let mut set = load::load(&self.files.path);
+        if let Some(dir) = set.unreadable.take() {
+            self.watch.read_again(clock::mono());
+            self.go_on_without(dir, "cannot be read");
+            // At first there is nothing that could go on: what is known of the others is more than nothing.
+            if self.files.loaded {
+                return None;
+            }
+        } else {
+            self.files.vanished = None;
+        }
         self.add_instances(&mut set);
         if self.role == Role::Machine {
             add_built_in(&mut set);
@@ -211,6 +217,13 @@ impl Supervisor {
         );
         self.files.disk = self.fingerprint(&units);
         Some(units)
+    }
+
+    fn go_on_without(&mut self, dir: PathBuf, why: &str) {
+        if self.files.vanished.as_ref() != Some(&dir) {
+            tracing::warn!("{}: {why}; its units go on as they are until it is back", dir.display());
+        }
+        self.files.vanished = Some(dir);
     }
 
     fn add_instances(&mut self, set: &mut UnitSet) {

@@ -108,7 +108,7 @@ impl Watch {
             .find(|(dir, identity)| vanished(dir, *identity))
             .map(|(dir, _)| dir.clone());
         if let Some(dir) = gone {
-            self.vanished = Some(Mono(now.0 + VANISHED_PAUSE));
+            self.read_again(now);
             return Err(dir);
         }
         self.held = dirs
@@ -117,6 +117,11 @@ impl Watch {
             .filter_map(|dir| Some((dir.clone(), identity(dir)?)))
             .collect();
         Ok(())
+    }
+
+    /// After what was read has said nothing: they are read again after a pause.
+    pub fn read_again(&mut self, now: Mono) {
+        self.vanished = Some(Mono(now.0 + VANISHED_PAUSE));
     }
 
     /// Directories that held units when they were last read, with device and inode.
@@ -206,9 +211,16 @@ fn identity(dir: &Path) -> Option<(u64, u64)> {
         .map(|meta| (meta.dev(), meta.ino()))
 }
 
+/// One that cannot be read may.
 fn holds_units(dir: &Path) -> bool {
-    let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.any(|entry| entry.path().extension().is_some_and(|ext| ext == "toml"))
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match fs::read_dir(dir) {
+        Ok(mut entries) => entries.any(|entry| {
+            let path = entry.map(|entry| entry.path());
+            path.map_or(true, |path| path.extension().is_some_and(|ext| ext == "toml"))
+        }),
+        Err(error) => !matches!(error.kind(), NotFound | NotADirectory | PermissionDenied),
+    }
 }
 
 #[cfg(test)]

@@ -1,20 +1,16 @@
-//! Files to units: the search path, drop-ins, templates, masks. The only file of this room that opens files.
+//! Files to units: the search path, drop-ins, templates, masks. Nothing else of this room opens files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::report::{Finding, Severity};
 use super::{Kind, TextId, Texts, Unit, UnitName, UnitSet, check, sources};
 
-/// A unit file is a page or two; what is longer than this is none.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+mod disk;
 
-/// O_NONBLOCK and O_CLOEXEC of open(2): a FIFO in a unit directory must not hold us up.
-const OPEN_FLAGS: i32 = 0o4000 | 0o2_000_000;
+pub use disk::read_file;
+use disk::toml_files;
 
 /// Directories in which units are looked for, highest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +67,7 @@ impl SearchPath {
 /// Reads all units, the good and the bad, and tells all that is wrong.
 pub fn load(path: &SearchPath) -> UnitSet {
     let mut set = UnitSet::default();
-    let files = unit_files(path, &mut set.findings);
+    let files = unit_files(path, &mut set);
     for (name, file) in &files {
         if name.as_str().ends_with('@') {
             let listener = UnitName::new(name.as_str().trim_end_matches('@'));
@@ -217,13 +213,18 @@ fn share(unit: &mut Unit, units: &BTreeMap<UnitName, Rc<Unit>>) {
 }
 
 /// The file of each name, of the highest directory that has one. Only `NAME.toml` counts: what editors leave does not.
-fn unit_files(path: &SearchPath, findings: &mut Vec<Finding>) -> BTreeMap<UnitName, PathBuf> {
+fn unit_files(path: &SearchPath, set: &mut UnitSet) -> BTreeMap<UnitName, PathBuf> {
     let mut files = BTreeMap::new();
     for dir in path.directories() {
-        for file in toml_files(dir) {
+        let found = toml_files(dir).unwrap_or_else(|error| {
+            set.findings.push(unreadable(dir, None, &error));
+            set.unreadable.get_or_insert_with(|| dir.clone());
+            Vec::new()
+        });
+        for file in found {
             match name_of(&file) {
                 Some(Ok(name)) => drop(files.entry(name).or_insert(file)),
-                Some(Err(why)) if !is_hidden(&file) => findings.push(of_file(&file, None, &why)),
+                Some(Err(why)) if !is_hidden(&file) => set.findings.push(of_file(&file, None, &why)),
                 Some(Err(_)) | None => {}
             }
         }
@@ -234,18 +235,6 @@ fn unit_files(path: &SearchPath, findings: &mut Vec<Finding>) -> BTreeMap<UnitNa
 fn is_hidden(file: &Path) -> bool {
     file.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-fn toml_files(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let files = entries
-        .filter(|entry| !entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = files
-        .filter(|path| path.extension().is_some_and(|ext| ext == "toml"))
-        .collect();
-    files.sort();
-    files
 }
 
 /// The name that a file's name says; None: it is not `NAME.toml`.
@@ -299,7 +288,8 @@ fn add_default(set: &mut UnitSet) {
 fn read_unit(path: &SearchPath, name: &UnitName, file: &Path, texts: &mut Texts) -> (Option<Unit>, Vec<Finding>) {
     let mut files = Vec::new();
     let mut findings = Vec::new();
-    for (nth, file) in std::iter::once(file.to_owned()).chain(drop_ins(path, name)).enumerate() {
+    let drop_ins = drop_ins(path, name, &mut findings);
+    for (nth, file) in std::iter::once(file.to_owned()).chain(drop_ins).enumerate() {
         match read_file(&file) {
             // An empty unit file masks, and says so below; an empty drop-in says nothing.
             Ok(text) if text.is_empty() && nth > 0 => {}
@@ -317,7 +307,7 @@ fn read_unit(path: &SearchPath, name: &UnitName, file: &Path, texts: &mut Texts)
 
 /// Drop-ins of all directories, in the order of their file names; one in a higher directory hides its namesake. An
 /// instance has its template's too.
-fn drop_ins(path: &SearchPath, name: &UnitName) -> Vec<PathBuf> {
+fn drop_ins(path: &SearchPath, name: &UnitName, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
     let mut by_name: BTreeMap<_, PathBuf> = BTreeMap::new();
     let template = name
         .as_str()
@@ -326,7 +316,12 @@ fn drop_ins(path: &SearchPath, name: &UnitName) -> Vec<PathBuf> {
     for of in template.into_iter().chain([name.to_string()]) {
         let mut level: BTreeMap<_, PathBuf> = BTreeMap::new();
         for dir in path.overrides.iter().chain(path.directories()) {
-            for file in toml_files(&dir.join(format!("{of}.toml.d"))) {
+            let dir = dir.join(format!("{of}.toml.d"));
+            let found = toml_files(&dir).unwrap_or_else(|error| {
+                findings.push(unreadable(&dir, Some(name.clone()), &error));
+                Vec::new()
+            });
+            for file in found {
                 if let Some(file_name) = file.file_name().filter(|_| !is_hidden(&file)) {
                     level.entry(file_name.to_owned()).or_insert(file);
                 }
@@ -337,30 +332,8 @@ fn drop_ins(path: &SearchPath, name: &UnitName) -> Vec<PathBuf> {
     by_name.into_values().collect()
 }
 
-/// Reads a file that may be anything: a FIFO, a device, a gigabyte, a link to nowhere. A link to /dev/null is empty.
-pub fn read_file(path: &Path) -> Result<Rc<str>, String> {
-    let masked = fs::canonicalize(path).is_ok_and(|target| target == Path::new("/dev/null"));
-    if masked {
-        return Ok(Rc::default());
-    }
-    let open = fs::OpenOptions::new().read(true).custom_flags(OPEN_FLAGS).open(path);
-    let file: File = open.map_err(|error| error.to_string())?;
-    let meta = file.metadata().map_err(|error| error.to_string())?;
-    let kind = meta.file_type();
-    if !kind.is_file() {
-        let what = if kind.is_fifo() { "a FIFO" } else { "no regular file" };
-        return Err(format!("not read: it is {what}"));
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error: io::Error| error.to_string())?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err("not read: it is longer than 1 MiB".to_owned());
-    }
-    String::from_utf8(bytes)
-        .map(Rc::from)
-        .map_err(|error| format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to()))
+fn unreadable(dir: &Path, unit: Option<UnitName>, error: &std::io::Error) -> Finding {
+    of_file(dir, unit, &format!("cannot be read: {error}"))
 }
 
 fn of_file(path: &Path, unit: Option<UnitName>, message: &str) -> Finding {

@@ -46,6 +46,29 @@ fn row_01_clone_fails() {
     }
 }
 
+/// What is in it then nobody knows: its services had been stopped as if their files were gone.
+#[test]
+fn a_directory_that_cannot_be_read_stops_nothing() {
+    if let Some(why) = Trace::missing() {
+        return skip("a_directory_that_cannot_be_read_stops_nothing", why);
+    }
+    for fault in ["open,openat:error=EMFILE", "getdents64:error=EIO"] {
+        let svcd = Svcd::with(&[("web", SLEEPER)]);
+        svcd.ok(&["start", "web"]);
+        let web = svcd.main_pid("web");
+        let trace = Trace::attach(&svcd, &[&format!("inject={fault}")]);
+        svcd.write("other", SLEEPER);
+        eventually("it says so", || svcd.said().contains("units: cannot be read"));
+        drop(trace);
+        eventually("it is read again", || svcd.svc(&["status", "other"]).code == 3);
+        assert_eq!(
+            (svcd.state("web"), svcd.main_pid("web")),
+            ("running".into(), web),
+            "{fault}"
+        );
+    }
+}
+
 #[test]
 fn row_02_no_descriptors_left() {
     let Some(prlimit) = program("prlimit") else {
