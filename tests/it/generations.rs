@@ -281,6 +281,10 @@ fn row_39_kill_at_any_call_of_an_apply() {
             let trace = Trace::attach(&svcd, &[&format!("inject={call}:signal=SIGKILL:when={nth}")]);
             let done = svcd.svc(&["apply"]);
             drop(trace);
+            // One that is killed hangs up before it is gone.
+            eventually("it is gone or answers", || {
+                svcd.is_gone() || svcd.svc(&["list"]).code == 0
+            });
             if svcd.is_gone() {
                 svcd.start_again();
             }
