@@ -165,9 +165,9 @@ impl Supervisor {
             return None;
         }
         let mut set = load::load(&self.files.path);
-        if let Some(dir) = set.unreadable.take() {
+        if let Some((dir, why)) = set.unreadable.take() {
             self.watch.read_again(clock::mono());
-            self.go_on_without(dir, "cannot be read");
+            self.go_on_without(dir, &why);
             // At first there is nothing that could go on: what is known of the others is more than nothing.
             if self.files.loaded {
                 return None;

@@ -16,6 +16,7 @@ use inotify::{Inotify, WatchDescriptor, WatchMask};
 
 use super::settings::{RELOAD_SETTLE, RELOAD_SETTLE_MAX};
 use crate::engine::event::Mono;
+use crate::unit::load::toml_files;
 
 /// How often a directory that vanished is looked for: a mount makes no inotify event.
 const VANISHED_PAUSE: Duration = Duration::from_millis(500);
@@ -213,14 +214,7 @@ fn identity(dir: &Path) -> Option<(u64, u64)> {
 
 /// One that cannot be read may.
 fn holds_units(dir: &Path) -> bool {
-    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
-    match fs::read_dir(dir) {
-        Ok(mut entries) => entries.any(|entry| {
-            let path = entry.map(|entry| entry.path());
-            path.map_or(true, |path| path.extension().is_some_and(|ext| ext == "toml"))
-        }),
-        Err(error) => !matches!(error.kind(), NotFound | NotADirectory | PermissionDenied),
-    }
+    toml_files(dir).map_or(true, |files| !files.is_empty())
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use super::{Kind, TextId, Texts, Unit, UnitName, UnitSet, check, sources};
 
 mod disk;
 
-pub use disk::read_file;
-use disk::toml_files;
+pub use disk::{read_file, toml_files};
 
 /// Directories in which units are looked for, highest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,8 +216,10 @@ fn unit_files(path: &SearchPath, set: &mut UnitSet) -> BTreeMap<UnitName, PathBu
     let mut files = BTreeMap::new();
     for dir in path.directories() {
         let found = toml_files(dir).unwrap_or_else(|error| {
-            set.findings.push(unreadable(dir, None, &error));
-            set.unreadable.get_or_insert_with(|| dir.clone());
+            let finding = unreadable(dir, None, &error);
+            set.unreadable
+                .get_or_insert_with(|| (dir.clone(), finding.message.clone()));
+            set.findings.push(finding);
             Vec::new()
         });
         for file in found {

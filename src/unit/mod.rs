@@ -370,8 +370,8 @@ pub struct UnitSet {
     pub units: BTreeMap<UnitName, Rc<Unit>>,
     /// What is wrong, over all files. A unit with an error in its own files is not in `units`; one in a cycle is.
     pub findings: Vec<report::Finding>,
-    /// A directory that could not be read: what is in it is not known, and may be in force.
-    pub unreadable: Option<std::path::PathBuf>,
+    /// A directory that could not be read, and why: what is in it is not known, and may be in force.
+    pub unreadable: Option<(std::path::PathBuf, Box<str>)>,
     /// Names of the templates that can be instantiated, without the `@`.
     pub templates: Vec<UnitName>,
     /// What stands in the files of the units.

@@ -58,7 +58,7 @@ fn a_directory_that_cannot_be_read_stops_nothing() {
         let web = svcd.main_pid("web");
         let trace = Trace::attach(&svcd, &[&format!("inject={fault}")]);
         svcd.write("other", SLEEPER);
-        eventually("it says so", || svcd.said().contains("units: cannot be read"));
+        eventually("it says so", || svcd.said().contains("units: cannot be read: "));
         drop(trace);
         eventually("it is read again", || svcd.svc(&["status", "other"]).code == 3);
         assert_eq!(

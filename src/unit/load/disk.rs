@@ -16,7 +16,7 @@ const OPEN_FLAGS: i32 = 0o4000 | 0o2_000_000;
 ///
 /// # Errors
 /// As opendir(3) and readdir(3): then nobody knows what is in it.
-pub(super) fn toml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub fn toml_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     let entries = match fs::read_dir(dir) {
         Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => return Ok(Vec::new()),
