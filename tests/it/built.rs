@@ -47,3 +47,11 @@ pub fn binary(name: &str) -> PathBuf {
     };
     std::env::var_os("SVC_TEST_BIN").map_or_else(|| built.into(), |folder| Path::new(&folder).join(name))
 }
+
+/// Copies a program that is run next, by a process of its own: where this one has it open for writing, so has whoever another
+/// thread forks just then, and to execute it is refused (ETXTBSY).
+#[track_caller]
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "cp {}", from.display());
+}

@@ -281,13 +281,7 @@ fn row_39_kill_at_any_call_of_an_apply() {
             let trace = Trace::attach(&svcd, &[&format!("inject={call}:signal=SIGKILL:when={nth}")]);
             let done = svcd.svc(&["apply"]);
             drop(trace);
-            // One that is killed hangs up before it is gone.
-            eventually("it is gone or answers", || {
-                svcd.is_gone() || svcd.svc(&["list"]).code == 0
-            });
-            if svcd.is_gone() {
-                svcd.start_again();
-            }
+            svcd.start_again_if_gone();
             let what = format!("{call} {nth}: {}{}", done.out, done.err);
             eventually(&format!("both are of one generation: {what}"), || {
                 ["web", "db"].iter().all(|unit| svcd.state(unit) == "running")

@@ -351,9 +351,7 @@ fn kill_at(svcd: &mut Svcd, deed: &Deed, inject: &str, number: &str) {
     (deed.begin)(svcd, deed.unit);
     rests(&trace, || !alive(svcd.pid()) || (deed.is_over)(&processes_with(number)));
     drop(trace);
-    if svcd.is_gone() {
-        svcd.start_again();
-    }
+    svcd.start_again_if_gone();
 }
 
 /// Who has this word among its arguments.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::built::{binary, svc_at};
+use super::built::{binary, copy_program, svc_at};
 use super::harness::{Plan, SLEEPER, shell};
 use super::machine::{eventually, is_root, namespace, program, skip};
 
@@ -75,7 +75,7 @@ fn up_as_nobody(plan: Plan, wrapper: &[&str], look: impl Fn(&Path, &dyn Fn() -> 
     chown(&runtime, Some(NOBODY), Some(NOBODY)).unwrap();
     // A copy, since nobody need get to where it was built.
     let svc = plan.dir().join("svc");
-    fs::copy(binary("svc"), &svc).unwrap();
+    copy_program(&binary("svc"), &svc);
     fs::set_permissions(&svc, fs::Permissions::from_mode(0o755)).unwrap();
     let said = plan.dir().join("said");
     let output = fs::File::create(&said).unwrap();

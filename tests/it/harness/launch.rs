@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use super::super::built::copy_program;
 use super::super::machine::eventually;
 use super::{Plan, Svcd};
 
@@ -12,7 +13,7 @@ impl Plan {
     /// Starts a copy of svcd of the test's own, to be found at [`Svcd::program`].
     pub fn with_own_program(mut self) -> Self {
         let own = self.dir.join("svcd");
-        fs::copy(&self.program, &own).expect("copy svcd");
+        copy_program(&self.program, &own);
         self.program = own;
         self
     }
@@ -90,6 +91,16 @@ impl Svcd {
     pub fn start_again(&mut self) {
         self.child = self.plan.launch();
         self.wait_until_it_answers();
+    }
+
+    /// Likewise, where it is gone; else it answers. One that is killed hangs up before it is gone.
+    pub fn start_again_if_gone(&mut self) {
+        eventually("it is gone or answers", || {
+            self.is_gone() || self.svc(&["list"]).code == 0
+        });
+        if self.is_gone() {
+            self.start_again();
+        }
     }
 
     fn wait_until_it_answers(&mut self) {
