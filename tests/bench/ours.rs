@@ -22,6 +22,7 @@ pub fn program(name: &str) -> PathBuf {
 /// A running svcd.
 pub struct Ours {
     dir: PathBuf,
+    runtime_dir: PathBuf,
     pub child: Child,
     client: Option<Client>,
 }
@@ -35,9 +36,16 @@ impl Ours {
     /// As [`Ours::spawn`], by a command line that ends with svcd.
     pub fn spawn_by(stage: &Stage, command: Command, name: &str, units: &[(String, String)]) -> Self {
         let dir = prepare(stage, name, units);
-        let child = with_flags(stage, command, name, &dir).spawn().expect("start svcd");
+        let runtime_dir = stage.fresh(&format!("run/{name}"));
+        let mut command = with_flags(stage, command, name, &dir);
+        let child = command
+            .arg("--runtime-dir")
+            .arg(&runtime_dir)
+            .spawn()
+            .expect("start svcd");
         Self {
             dir,
+            runtime_dir,
             child,
             client: None,
         }
@@ -63,7 +71,7 @@ impl Ours {
     }
 
     pub fn socket(&self) -> PathBuf {
-        self.dir.join("run/control.sock")
+        self.runtime_dir.join("control.sock")
     }
 
     pub fn state_dir(&self) -> PathBuf {
@@ -156,12 +164,7 @@ fn prepare(stage: &Stage, name: &str, units: &[(String, String)]) -> PathBuf {
 
 fn with_flags(stage: &Stage, mut command: Command, name: &str, dir: &Path) -> Command {
     let said = fs::File::create(dir.join("said")).expect("make a file");
-    for (flag, folder) in [
-        ("--units", "units"),
-        ("--runtime-dir", "run"),
-        ("--state-dir", "state"),
-        ("--log-dir", "log"),
-    ] {
+    for (flag, folder) in [("--units", "units"), ("--state-dir", "state"), ("--log-dir", "log")] {
         command.arg(flag).arg(dir.join(folder));
     }
     command.arg("--cgroup").arg(stage.group(name));
