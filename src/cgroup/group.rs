@@ -316,6 +316,15 @@ impl Group {
         outcome
     }
 
+    /// The first step of [`Group::remove`]. A process leaves its groups of all hierarchies at once: where this could go, nobody
+    /// is in any of them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin_to_remove(&self) -> io::Result<()> {
+        self.places.first().map_or(Ok(()), |place| self.remove_at(place))
+    }
+
     pub(super) fn remove_at(&self, place: &Place) -> io::Result<()> {
         let Some(base) = place.hierarchy.base_if_there()? else {
             return Ok(());

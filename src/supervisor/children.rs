@@ -4,37 +4,34 @@
 //! PID 1 or sub-reaper, and are reaped by number right after the kernel named them: nobody else can.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::Supervisor;
-use super::clock;
 use super::ends::reap;
-use super::lives::{Life, Process};
+use super::lives::Process;
 use super::poll::{Source, Who};
+use super::release::next_retry;
 use super::spawn::kind_of;
-use crate::engine::event::{Event, Mono, Role, SpawnFailure, SpawnFailureKind};
+use crate::engine::event::{Event, Role, SpawnFailure, SpawnFailureKind};
 use crate::engine::{RunId, UnitId};
 use crate::sandbox;
 use crate::sys::wait::peek_ended_child;
-use crate::unit::{KillMode, Kind, Signal, Unit};
-
-/// The first pause before a cgroup that is still busy is looked at again; it doubles up to a second.
-const RETRY_FIRST: Duration = Duration::from_millis(2);
-const RETRY_MAX: Duration = Duration::from_secs(1);
-
-/// The log process has this long to write a run's last lines before its end is told.
-pub const FLUSH_WAIT_MAX: Duration = Duration::from_millis(250);
+use crate::unit::Signal;
 
 impl Supervisor {
     /// A child's report pipe has something: executed, or a failed step.
     pub(super) fn on_report(&mut self, unit: UnitId, who: Who) {
+        let caller = self.caller_of(unit, who);
         let Some(process) = self.lives.get_mut(&unit).and_then(|life| life.process(who)) else {
             return;
         };
         let Some((report, token)) = &process.report else { return };
+        if caller.is_some() {
+            // It has just become what somebody waits for, and goes first, also where it has this processor.
+            std::thread::yield_now();
+        }
         let mut bytes = [0_u8; 4096];
         let count = match rustix::io::read(report, &mut bytes) {
             Ok(count) => count,
@@ -59,7 +56,7 @@ impl Supervisor {
         {
             return;
         }
-        if let Some(client) = self.caller_of(unit, who) {
+        if let Some(client) = caller {
             self.requests.attached.remove(&client);
         }
         match (who, failure) {
@@ -71,6 +68,7 @@ impl Supervisor {
             (Who::Session(_), None) => {}
             (Who::Session(client), Some(failure)) => self.session_failed(client, &failure),
             (Who::Command(role), None) => {
+                caller.into_iter().for_each(|client| self.hold_namespaces(client, unit));
                 self.tell(unit, |run| Event::Spawned { run, role });
                 self.look_after_proxy(unit);
             }
@@ -230,131 +228,6 @@ impl Supervisor {
         life.retry = Some(next_retry(life.retry));
     }
 
-    /// Carries [`crate::engine::Action::Release`] out.
-    pub(super) fn release(&mut self, run: RunId, keep: bool, again: bool) {
-        if !again {
-            self.let_go_of_stored(run.unit);
-        }
-        // A run that never got so far as to take over what the one before left ends with that.
-        let Some(life) = self.lives.get_mut(&run.unit).filter(|life| life.run.nth <= run.nth) else {
-            return self.queue.push_back(Event::Released { run });
-        };
-        life.run = run;
-        (life.awaiting_empty, life.killing, life.queued) = (false, false, None);
-        if let Some((pidfd, token)) = life.straggler.take() {
-            self.poll.remove(&pidfd, token);
-        }
-        if spares_leftovers(&life.unit) && !life.members().is_empty() {
-            // systemd.kill(5), KillMode=process and none: what is left goes on, in the cgroup, until the next stop.
-            return self.queue.push_back(Event::Released { run });
-        }
-        life.keep_after_sweep = keep;
-        life.port.iter_mut().for_each(|port| port.another_follows = again);
-        if !self.sweep(run.unit, again) {
-            self.release_swept(run, keep);
-        }
-    }
-
-    /// Releases a run of which nothing is left in the file system.
-    pub(super) fn release_swept(&mut self, run: RunId, keep: bool) {
-        let Some(life) = self.lives.get_mut(&run.unit) else {
-            return self.queue.push_back(Event::Released { run });
-        };
-        // A kernel from 6.14 on kills whoever is cloned into a group that cgroup.kill was once written to (it compares the
-        // count of such writes with that of the parent's own group), so such a group is not used again.
-        // What its service has made of a group that it manages, such as groups below with processes, is not the next run's.
-        let is_its_own = life.group.as_ref().is_some_and(|group| !group.delegated().is_empty());
-        let keep = keep && !life.killed && !is_its_own;
-        if keep {
-            self.retire_holder(run.unit);
-            return self.queue.push_back(Event::Released { run });
-        }
-        life.releasing = true;
-        if let Some(token) = self.outputs.flush(&life.unit.name) {
-            // The last lines are on disk before anybody hears of the end, if the log process is not held up.
-            self.flushing.insert(token, run.unit);
-            life.flushing = true;
-            life.retry = Some((Mono(clock::mono().0 + FLUSH_WAIT_MAX), RETRY_FIRST));
-        }
-        for helper in life.holder.iter().chain(&life.proxy) {
-            signal(&helper.pidfd, Signal::KILL);
-        }
-        self.try_remove(run.unit);
-    }
-
-    /// Kills a holder, and a proxy, without waiting for their ends: the next run brings its own. They are reaped as orphans
-    /// are.
-    fn retire_holder(&mut self, unit: UnitId) {
-        for who in [Who::Proxy, Who::Holder] {
-            if let Some(helper) = self.take_process(unit, who) {
-                signal(&helper.pidfd, Signal::KILL);
-            }
-        }
-    }
-
-    /// Removes a released run's cgroup, or tries again later: it stays busy until the kernel has put everyone away.
-    fn try_remove(&mut self, unit: UnitId) {
-        let Some(life) = self.lives.get_mut(&unit) else { return };
-        if !life.helpers().is_empty() || life.started().next().is_some() || life.flushing {
-            return;
-        }
-        if self.leaves_bridge(unit) {
-            return;
-        }
-        let Some(life) = self.lives.get_mut(&unit) else { return };
-        if let Some(group) = &life.group
-            && let Err(error) = group.remove()
-        {
-            // Whoever came in since then (by `svc exec`, by hand) goes too.
-            drop(group.kill_all());
-            tracing::debug!("{}: cgroup: {error}", life.unit.name);
-            life.retry = Some(next_retry(life.retry));
-            return;
-        }
-        let run = life.run;
-        Self::unwatch_oom(&mut self.poll, life);
-        Self::stop_listening(&self.config, &mut self.poll, life);
-        if let Some(rest) = self.lives.remove(&unit).and_then(Life::between_runs) {
-            self.lives.insert(unit, rest);
-        }
-        self.queue.push_back(Event::Released { run });
-    }
-
-    /// A run's last lines are on disk.
-    pub(super) fn on_last_lines(&mut self, token: u64) {
-        if let Some(unit) = self.flushing.remove(&token)
-            && let Some(life) = self.lives.get_mut(&unit)
-        {
-            life.flushing = false;
-            self.look_again(unit);
-        }
-    }
-
-    /// Looks again at the cgroups whose pause is over.
-    pub(super) fn retry_due(&mut self, now: Mono) {
-        let due: Vec<UnitId> = self
-            .lives
-            .iter()
-            .filter(|(_, life)| life.retry.is_some_and(|(at, _)| at <= now))
-            .map(|(unit, _)| *unit)
-            .collect();
-        for unit in due {
-            if let Some(life) = self.lives.get_mut(&unit) {
-                life.flushing = false;
-                life.retry = Some(next_retry(life.retry));
-            }
-            self.look_again(unit);
-        }
-    }
-
-    /// When the next pause is over.
-    pub(super) fn next_retry(&self) -> Option<Mono> {
-        self.lives
-            .iter()
-            .filter_map(|(_, life)| life.retry.map(|(at, _)| at))
-            .min()
-    }
-
     /// Reaps what is not ours by birth: orphans that the kernel handed to us. Ours are left to their pidfds.
     pub(super) fn reap_orphans(&mut self) {
         while let Ok(Some(number)) = peek_ended_child() {
@@ -384,13 +257,4 @@ pub fn signal(pidfd: impl AsFd, signal: Signal) {
     {
         tracing::warn!("signal {}: {error}", signal.0);
     }
-}
-
-fn spares_leftovers(unit: &Unit) -> bool {
-    matches!(&unit.kind, Kind::Service(service) if matches!(service.kill.mode, KillMode::Process | KillMode::None))
-}
-
-fn next_retry(last: Option<(Mono, Duration)>) -> (Mono, Duration) {
-    let pause = last.map_or(RETRY_FIRST, |(_, pause)| (pause * 2).min(RETRY_MAX));
-    (Mono(clock::mono().0 + pause), pause)
 }

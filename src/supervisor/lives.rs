@@ -38,6 +38,8 @@ pub struct Life {
     pub sweeper: Option<Process>,
     /// Likewise.
     pub keep_after_sweep: bool,
+    /// The run is over, and another follows.
+    pub another_follows: bool,
     /// To be started as soon as the holder has executed.
     pub queued: Option<Role>,
     /// Everyone was sent SIGKILL.
@@ -115,6 +117,7 @@ impl Life {
             sessions: Vec::new(),
             sweeper: None,
             keep_after_sweep: false,
+            another_follows: false,
             queued: None,
             killing: false,
             killed: false,
@@ -143,14 +146,18 @@ impl Life {
 
     /// It stays on the bridge for the run that follows.
     pub fn keeps_port(&self) -> bool {
-        self.port.as_ref().is_some_and(|port| port.another_follows)
+        self.another_follows && self.port.is_some()
     }
 
     /// What stays of it for the run that follows, without anything of its own.
     pub fn between_runs(self) -> Option<Self> {
-        let port = Some(self.port.filter(|port| port.another_follows)?);
+        let port = Some(self.port.filter(|_| self.another_follows)?);
         let rest = Self::new(self.run, self.unit, None, self.sandbox);
-        Some(Self { port, ..rest })
+        Some(Self {
+            port,
+            another_follows: true,
+            ..rest
+        })
     }
 
     /// The process that runs a command.

@@ -1,7 +1,7 @@
 //! What does happen: one thread, one wait.
 //!
 //! Before the first unit: [`prepare`]. Kernel to event: [`children`], [`watch`], [`clients`], [`signals`]. Action to kernel: [`carry_out`], then a file for
-//! each deed: [`spawn`], [`sessions`], [`conditions`], [`outputs`]. [`turn`] is the loop, [`clock`] the only clock, [`answers`] turns
+//! each deed: [`spawn`], [`release`], [`sessions`], [`conditions`], [`outputs`]. [`turn`] is the loop, [`clock`] the only clock, [`answers`] turns
 //! the engine's words into what clients see, [`timings`] its times.
 
 use std::collections::{HashMap, VecDeque};
@@ -63,6 +63,7 @@ mod poll;
 mod prepare;
 mod processes;
 mod reexec;
+mod release;
 mod requests;
 mod roots;
 mod sessions;

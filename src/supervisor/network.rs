@@ -82,8 +82,6 @@ pub struct Port {
     waits_for: Option<u64>,
     /// It leaves with it.
     leaves: bool,
-    /// The run is over, and another follows.
-    pub another_follows: bool,
     /// What no rule leads to it.
     pub proxied: Proxied,
 }

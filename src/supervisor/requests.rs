@@ -10,12 +10,12 @@ mod named;
 mod runs;
 
 use super::Supervisor;
-use super::children::FLUSH_WAIT_MAX;
 use super::clients::Peer;
 use super::clock;
 use super::conditions::Looks;
 use super::freeze::Freezing;
 use super::limits::Movers;
+use super::release::FLUSH_WAIT_MAX;
 use super::sessions::Attachment;
 use crate::control::call::{Call, Request, Verb};
 use crate::control::reply::{Failure, reply};
@@ -36,6 +36,10 @@ pub struct Requests {
     held: BTreeMap<u64, (JobId, Outcome, Mono)>,
     /// What callers have sent along for commands that are still to be started.
     pub attached: BTreeMap<u64, Attachment>,
+    /// The namespaces of what their callers wait for, by client.
+    pub held_namespaces: BTreeMap<u64, Vec<OwnedFd>>,
+    /// Clients whose run is over, and who know it: they are served again once nothing is left of it.
+    pub answered: Vec<u64>,
     /// What the kernel has not done yet.
     pub freezing: Vec<Freezing>,
     pub movers: Movers,
@@ -66,6 +70,7 @@ impl Requests {
     pub fn forget(&mut self, number: u64) {
         self.calls.remove(&number);
         self.attached.remove(&number);
+        self.held_namespaces.remove(&number);
         self.jobs.retain(|_, (client, _)| *client != number);
     }
 
@@ -288,6 +293,7 @@ impl Supervisor {
     /// Answers a call, and goes on with what its client asks next; units without an outcome by now get this one.
     pub(super) fn end_call(&mut self, client: u64, for_the_rest: view::OutcomeKind) {
         self.answer_call(client, for_the_rest);
+        self.requests.held_namespaces.remove(&client);
         self.serve(client);
     }
 

@@ -83,6 +83,13 @@ impl Supervisor {
         }
     }
 
+    /// Nothing of the machine's own disks is mounted in what the unit sees.
+    pub(super) fn sees_only_its_image(&self, unit: UnitId) -> bool {
+        let unit = self.engine.unit(unit).filter(|unit| is_image(unit));
+        unit.and_then(|unit| service(unit))
+            .is_some_and(|service| service.mounts.is_empty())
+    }
+
     /// The engine knows the unit as it is written; its image may name another stop signal.
     pub(super) fn with_image(&self, run: RunId, which: Signal) -> Signal {
         let stop_signal = |unit: &Unit| service(unit).map(|service| service.kill.signal);

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::clients::Peer;
 use super::keep::FILES;
+use super::lives::Life;
 use super::sessions::Attachment;
 use super::{Config, Supervisor, clock};
 use crate::control::call::{Call, Verb};
@@ -20,6 +21,7 @@ use crate::engine::changes::Images;
 use crate::engine::event::{Cause, Event};
 use crate::engine::{StateWord, UnitId};
 use crate::image;
+use crate::sys::pidfd::namespaces;
 use crate::unit::{Texts, Unit, UnitName, load};
 
 /// Where their files are.
@@ -134,20 +136,46 @@ impl Supervisor {
         self.watch.take_own(&dir, &file_names(&[&path]), clock::mono());
     }
 
-    /// Transient units that have had their run go, and then their callers hear of the end. What is left of them on disk goes
-    /// while the callers wake up, and before anybody's next request.
+    /// What a caller waits for has begun. Its namespaces stay until he has heard of the end: to take them away takes longer
+    /// than to end. But where it is shown something of the machine, that is let go of before.
+    pub(super) fn hold_namespaces(&mut self, client: u64, unit: UnitId) {
+        let life = self.lives.get(&unit).filter(|life| life.port.is_none());
+        if let Some(main) = life.and_then(Life::main)
+            && self.sees_only_its_image(unit)
+        {
+            let held = namespaces(&main.pidfd);
+            self.requests.held_namespaces.insert(client, held);
+        }
+    }
+
+    /// The callers whose run of this unit is over hear of its end. What is left of it goes while they wake up, and before
+    /// anybody's next request: see [`Supervisor::collect`].
+    pub(super) fn answer_ran(&mut self, unit: UnitId) {
+        let ran: Vec<u64> = self.requests.ran(unit).collect();
+        for client in &ran {
+            self.answer_call(*client, view::OutcomeKind::Done);
+        }
+        if !ran.is_empty() {
+            // They go first, also where they have this processor.
+            std::thread::yield_now();
+            self.requests.answered.extend(ran);
+        }
+    }
+
+    /// Transient units that have had their run go, and their callers are heard again.
     pub(super) fn collect(&mut self) {
         let gone = self.take_passed();
-        let mut ran = self.requests.ran();
-        ran.retain(|(_, unit)| self.is_at_rest(*unit));
-        for (client, _) in &ran {
-            self.answer_call(*client, view::OutcomeKind::Done);
+        for unit in self.requests.run_units() {
+            if self.is_at_rest(unit) {
+                self.answer_ran(unit);
+            }
         }
         for name in &gone {
             self.remove_transient(name);
             image::pins::forget(&self.config.state_dir.join(image::STORE), name.as_str());
         }
-        for (client, _) in ran {
+        for client in std::mem::take(&mut self.requests.answered) {
+            self.requests.held_namespaces.remove(&client);
             self.serve(client);
         }
     }

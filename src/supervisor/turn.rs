@@ -88,6 +88,9 @@ impl Supervisor {
             for token in tokens {
                 self.dispatch(token);
                 self.settle();
+                if !self.requests.answered.is_empty() {
+                    self.collect();
+                }
             }
             self.on_deadlines(heard.until);
             self.settle();

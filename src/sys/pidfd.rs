@@ -1,6 +1,6 @@
 //! What a pidfd tells of a process that is nobody's child here; pidfd_open(2), `linux/pidfd.h`.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// `struct pidfd_info` in its first form.
 #[repr(C)]
@@ -31,6 +31,20 @@ pub fn wait_status(pidfd: impl AsFd) -> Option<i32> {
     (result == 0 && info.mask & WITH_EXIT != 0).then_some(info.exit_code)
 }
 
+/// The mount and the network namespace of a process, as far as this kernel gives them: from 6.11 on.
+pub fn namespaces(pidfd: impl AsFd) -> Vec<OwnedFd> {
+    /// PIDFD_GET_MNT_NAMESPACE and PIDFD_GET_NET_NAMESPACE: `_IO(0xFF, 3)` and 4.
+    const GET: [u64; 2] = [0xff << 8 | 3, 0xff << 8 | 4];
+    let pidfd = pidfd.as_fd().as_raw_fd();
+    let get = |which| {
+        // SAFETY: this request takes no argument.
+        let fd = unsafe { libc::ioctl(pidfd, which as _, 0) };
+        // SAFETY: what is no error is a new descriptor, and nobody else's.
+        (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+    };
+    GET.into_iter().filter_map(get).collect()
+}
+
 /// Whether the inode number of a pidfd is its process's own, which no other process of this boot ever has: kernels from
 /// 6.9 on.
 pub fn has_inode(pidfd: impl AsFd) -> bool {
@@ -53,6 +67,27 @@ mod tests {
             Some(status) => assert!(has_inode(&process.pidfd) && status == 7 << 8),
             None => assert!(!has_inode(&process.pidfd) || kernel_before(6, 15)),
         }
+    }
+
+    #[test]
+    fn namespaces_are_those_of_the_process() {
+        use std::os::linux::fs::MetadataExt;
+
+        let mut process = spawn(&[c"/bin/sleep", c"1000"], None, &[], None);
+        let held = namespaces(&process.pidfd);
+        if held.is_empty() {
+            assert!(kernel_before(6, 11));
+        } else {
+            let inode = |name| {
+                std::fs::metadata(format!("/proc/{}/ns/{name}", process.pid))
+                    .unwrap()
+                    .st_ino()
+            };
+            let held: Vec<u64> = held.iter().map(|fd| rustix::fs::fstat(fd).unwrap().st_ino).collect();
+            assert_eq!(held, ["mnt", "net"].map(inode));
+        }
+        rustix::process::pidfd_send_signal(&process.pidfd, rustix::process::Signal::KILL).unwrap();
+        process.wait();
     }
 
     fn kernel_before(major: u32, minor: u32) -> bool {

@@ -15,6 +15,7 @@ mod breakouts;
 mod commits;
 mod corpus;
 mod gc;
+mod held;
 mod layers;
 mod layout;
 mod peers;

@@ -195,6 +195,13 @@ pub fn open_descriptors(pid: u32) -> usize {
     open_files(pid).iter().filter(|file| !file.starts_with("net:[")).count()
 }
 
+/// The kernel's version, in its first two numbers.
+pub fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("read osrelease");
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// What a process's descriptors are open on, as its /proc/PID/fd says.
 pub fn open_files(pid: u32) -> Vec<String> {
     let all = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! Groups that are made in two steps: what a clone needs, and the rest.
+//! Groups that are made, and taken away, in two steps: what a clone needs, and what tells that nobody is left; and the rest.
 
 use super::*;
 
@@ -44,6 +44,21 @@ fn what_is_refused_in_the_second_step_can_be_taken_away() {
         assert!(group.may_hold("pids-max"));
         assert_eq!(&*t.tree.finish(&mut group).unwrap_err().key, "pids-max");
         assert!(group.is_finished() && !group.may_hold("pids-max"));
+        group.remove().unwrap();
+        assert_eq!(t.directories(), 0);
+    });
+}
+
+#[test]
+fn where_the_first_of_its_groups_can_go_so_can_all() {
+    on_each(|t| {
+        let group = t.make("over", &limited()).unwrap();
+        let mut process = run(&group, &[c"/bin/sleep", c"1000"]);
+        until("it has joined", || group.members().unwrap() == [process.pid]);
+        assert_eq!(group.begin_to_remove().unwrap_err().raw_os_error(), Some(libc::EBUSY));
+        group.signal_all(Signal::KILL, &[]).unwrap();
+        process.wait();
+        until("the first may be removed", || group.begin_to_remove().is_ok());
         group.remove().unwrap();
         assert_eq!(t.directories(), 0);
     });

@@ -70,7 +70,6 @@ impl Supervisor {
                 attachment,
                 waits_for: None,
                 leaves: false,
-                another_follows: false,
                 proxied: before.map(|before| before.proxied).unwrap_or_default(),
             });
         }

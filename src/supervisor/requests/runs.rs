@@ -29,13 +29,30 @@ impl Requests {
         found.map(|(client, _)| *client)
     }
 
-    /// The clients whose unit has had its run, and that unit.
-    pub fn ran(&self) -> Vec<(u64, UnitId)> {
-        let ended = self.calls.iter().filter_map(|(client, waiting)| match waiting.what {
+    /// The units that have had their run, of which a client waits to hear.
+    pub fn run_units(&self) -> Vec<UnitId> {
+        self.runs().map(|(_, unit)| unit).collect()
+    }
+
+    /// The clients who wait to hear of this unit's, which is over.
+    pub fn ran(&self, unit: UnitId) -> impl Iterator<Item = u64> {
+        self.runs()
+            .filter(move |(_, its)| *its == unit)
+            .map(|(client, _)| client)
+    }
+
+    fn runs(&self) -> impl Iterator<Item = (u64, UnitId)> {
+        self.calls.iter().filter_map(|(client, waiting)| match waiting.what {
             What::Run(unit, Some(_)) => Some((*client, unit)),
             What::Run(_, None) | What::Units | What::Reexec | What::Apply(_) => None,
-        });
-        ended.collect()
+        })
+    }
+
+    /// Those of this unit's run are held for nobody any more.
+    pub fn let_go_of_namespaces(&mut self, unit: UnitId) {
+        for client in self.ran(unit).collect::<Vec<u64>>() {
+            self.held_namespaces.remove(&client);
+        }
     }
 
     /// Whether anybody still waits for a job of this unit.
